@@ -1,0 +1,127 @@
+// Package wire holds the words that both dialects share: requests, what came of them, session
+// state, roles and errors. The codecs, mysqlwire and pgwire, turn bytes into these words and back.
+//
+// It does not know a pool, a route or a config file, and it never looks into a row.
+package wire
+
+import (
+	"context"
+	"crypto/tls"
+	"time"
+
+	"leat/shard"
+)
+
+// Dialect is the wire protocol and SQL dialect that a listener, a server and a shard speak.
+type Dialect = shard.Dialect
+
+// Flavor tells the members of one dialect apart.
+type Flavor uint8
+
+const (
+	FlavorUnknown Flavor = iota
+	FlavorMySQL
+	FlavorMariaDB
+	FlavorPostgres
+)
+
+func (f Flavor) String() string {
+	switch f {
+	case FlavorMySQL:
+		return "mysql"
+	case FlavorMariaDB:
+		return "mariadb"
+	case FlavorPostgres:
+		return "postgres"
+	}
+	return "unknown"
+}
+
+// Role is what a server does in its shard, or what a request needs.
+type Role uint8
+
+const (
+	// Primary takes writes. It is the zero value: what isn't proven to be a read goes there.
+	Primary Role = iota
+	// Replica follows the primary and takes reads.
+	Replica
+)
+
+func (r Role) String() string {
+	if r == Replica {
+		return "replica"
+	}
+	return "primary"
+}
+
+// TxState is where a conn stands in a transaction, by the server's own word.
+type TxState uint8
+
+const (
+	TxIdle     TxState = iota // no transaction
+	TxOpen                    // a transaction that may write
+	TxReadOnly                // a READ ONLY transaction
+	TxFailed                  // PostgreSQL: only ROLLBACK is accepted
+	TxUnknown                 // the last reply didn't say (a MySQL error carries no flags)
+)
+
+func (s TxState) String() string {
+	return [...]string{"idle", "open", "read only", "failed", "unknown"}[s]
+}
+
+// Login is how Leat logs in to a server.
+type Login struct {
+	User     string
+	Password string
+	Database string
+	TLS      *tls.Config // nil: no TLS
+	// Flags are the dialect's client flags that can't be changed on a live conn
+	// (MySQL: FOUND_ROWS and others). They are part of the pool's key.
+	Flags uint64
+	// ReadOnly opens the conn so that a write on it fails: for conns to replicas.
+	ReadOnly bool
+	// Attributes are sent as connection attributes (MySQL) or application_name (PostgreSQL).
+	Attributes map[string]string
+}
+
+// Greeting is what a server says of itself when a conn is opened.
+type Greeting struct {
+	Version string // as sent, e.g. "8.4.6" or "5.5.5-10.11.19-MariaDB-deb12"
+	Flavor  Flavor
+	Charset uint16 // default collation id (MySQL)
+}
+
+// Dialer opens conns of one dialect. mysqlwire.Dialer and pgwire.Dialer implement it.
+type Dialer interface {
+	// Dial connects and logs in. The error is a *ServerError when the server refused.
+	Dial(ctx context.Context, address string, login Login) (Conn, error)
+	// Cancel asks the server, over a side connection, to stop what the conn with this id runs.
+	Cancel(ctx context.Context, address string, login Login, id ConnID) error
+}
+
+// ConnID names a conn on its server: MySQL's thread id, PostgreSQL's process id with its cancel key.
+type ConnID struct {
+	ID  uint64
+	Key []byte
+}
+
+// Conn is one logged-in connection to a server. It is used by one goroutine at a time.
+type Conn interface {
+	// ID names the conn on its server, for Cancel.
+	ID() ConnID
+	Greeting() Greeting
+	// State is the session state that the conn is in now, by the server's own trackers.
+	State() *State
+	// Tx is the transaction state after the last reply.
+	Tx() TxState
+	// Idle reports whether an idle conn is still good to use: open, with no byte waiting.
+	// It costs one non-blocking system call.
+	Idle() bool
+	// Reset drops all session state (transaction, temporary tables, locks, variables,
+	// prepared statements); the conn is as new afterwards.
+	Reset(deadline time.Time) error
+	// SetDeadline bounds every read and write that follows; the zero time removes the bound.
+	SetDeadline(t time.Time) error
+	// Close says goodbye without waiting for an answer.
+	Close() error
+}
