@@ -19,7 +19,6 @@ func (s *Server) args() []string {
 		fmt.Sprintf("--server-id=%d", s.opts.ServerID),
 		"--log-bin="+filepath.Join(s.dataDir(), "bin"),
 		"--relay-log="+filepath.Join(s.dataDir(), "relay"),
-		"--binlog-format=ROW",
 		"--relay-log-recovery=ON",
 		"--log-bin-trust-function-creators=ON",
 		"--skip-name-resolve",
@@ -57,6 +56,7 @@ var mysqlArgs = []string{
 }
 
 var mariadbArgs = []string{
+	"--binlog-format=ROW", // MySQL's default
 	"--log-slave-updates=ON",
 	"--gtid-strict-mode=ON",
 	"--innodb-log-file-size=16M",

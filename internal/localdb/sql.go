@@ -15,11 +15,15 @@ import (
 
 // DSN is what github.com/go-sql-driver/mysql takes to reach the server.
 func (s *Server) DSN(user, password, database string) string {
+	return s.config(user, password, database).FormatDSN()
+}
+
+func (s *Server) config(user, password, database string) *mysql.Config {
 	cfg := mysql.NewConfig()
 	cfg.User, cfg.Passwd, cfg.DBName = user, password, database
 	cfg.Net, cfg.Addr = "tcp", s.Addr()
 	cfg.Timeout = 10 * time.Second
-	return cfg.FormatDSN()
+	return cfg
 }
 
 // DB opens a pool of connections to the server. The caller closes it.
@@ -86,10 +90,14 @@ func scanRow(rows *sql.Rows) (map[string]string, error) {
 
 // asRoot lends a new connection of root to f. No connection is kept, so that a test can count those of others.
 func (s *Server) asRoot(ctx context.Context, f func(*sql.Conn) error) error {
-	db, err := sql.Open("mysql", s.DSN("root", "", "")+"&multiStatements=true")
+	cfg := s.config("root", "", "")
+	cfg.MultiStatements = true
+	cfg.Logger = &mysql.NopLogger{} // its errors come back as well
+	connector, err := mysql.NewConnector(cfg)
 	if err != nil {
 		return err
 	}
+	db := sql.OpenDB(connector)
 	defer db.Close()
 	conn, err := db.Conn(ctx)
 	if err != nil {

@@ -1,0 +1,75 @@
+#!/bin/bash
+# Installs the servers and tools that Leat's tests, demo and benchmarks run, once; what is there already is
+# left alone. Nothing is started, and nothing listens afterwards.
+#
+#   install-servers.sh [mariadb] [mysql] [bench] [clients]      default: mariadb mysql
+#
+#   mariadb   MariaDB's server and client, from the system's packages
+#   mysql     MySQL 9.7, in the user's cache directory (mysql97.sh); where it can't be had its tests are
+#             skipped, except that with CI=true this fails
+#   bench     sysbench, HAProxy
+#   clients   PyMySQL, SQLAlchemy, Java with MariaDB's JDBC driver, Node with npm
+#
+# Needs apt and, for what is missing, root or sudo.
+set -euo pipefail
+here=$(dirname "$(realpath "$0")")
+log=$(mktemp)
+trap 'rm -f "$log"' EXIT
+
+as_root() { if [ "$(id -u)" = 0 ]; then "$@"; else sudo "$@"; fi; }
+
+# quietly COMMAND...: shows the output only when the command fails
+quietly() { "$@" </dev/null >"$log" 2>&1 || { cat "$log" >&2; return 1; }; }
+
+installed() { dpkg-query -W -f '${db:Status-Status}\n' "$1" 2>/dev/null | grep -qx installed; }
+
+apt() { as_root env DEBIAN_FRONTEND=noninteractive apt-get -qq -o Acquire::Retries=3 -o DPkg::Lock::Timeout=300 "$@"; }
+
+# install PACKAGE...: those that are missing; apt is kept from starting what it installs
+install() {
+    local missing=() package
+    for package; do installed "$package" || missing+=("$package"); done
+    [ ${#missing[@]} -gt 0 ] || return 0
+    command -v apt-get >/dev/null || { echo "needed, and there is no apt here to install them: ${missing[*]}" >&2; return 1; }
+    echo "installing ${missing[*]}"
+    quietly apt update
+    local policy=/usr/sbin/policy-rc.d made=
+    if [ ! -e "$policy" ]; then
+        printf '#!/bin/sh\nexit 101\n' | as_root tee "$policy" >/dev/null
+        as_root chmod 755 "$policy"
+        made=yes
+    fi
+    local result=0
+    quietly apt install -y --no-install-recommends "${missing[@]}" || result=$?
+    [ -z "$made" ] || as_root rm -f "$policy"
+    return $result
+}
+
+mariadb() {
+    if command -v mariadbd >/dev/null && command -v mariadb >/dev/null && command -v mariadb-install-db >/dev/null; then return 0; fi
+    install mariadb-server mariadb-client
+}
+
+mysql() {
+    [ -z "${LEAT_MYSQLD:-}" ] || return 0
+    if quietly "$here/mysql97.sh"; then return 0; fi
+    [ "${CI:-}" != true ] || return 1
+    echo "*** NO MYSQL 9.7 ON THIS MACHINE: whatever needs it is skipped ***" >&2
+}
+
+bench() { install sysbench haproxy; }
+
+clients() {
+    local packages=(python3 python3-pymysql python3-sqlalchemy libmariadb-java)
+    command -v java >/dev/null || packages+=(default-jre-headless)
+    command -v npm >/dev/null || packages+=(nodejs npm)
+    install "${packages[@]}"
+}
+
+[ $# -gt 0 ] || set -- mariadb mysql
+for what; do
+    case $what in
+    mariadb | mysql | bench | clients) "$what" ;;
+    *) sed -n '2,/^set/{/^set/d;s/^# \{0,1\}//p}' "$0" >&2; exit 2 ;;
+    esac
+done
