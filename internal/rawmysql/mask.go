@@ -1,0 +1,122 @@
+package rawmysql
+
+// Masking what two runs of the same commands may differ in.
+
+import (
+	"bytes"
+	"encoding/binary"
+	"strings"
+)
+
+// Session tracker entries of an OK packet.
+const (
+	trackVariable byte = 0
+	trackGTID     byte = 3
+)
+
+// volatile are tracked variables whose values two runs don't share.
+var volatile = map[string]bool{"last_gtid": true, "statement_id": true, "pseudo_thread_id": true, "timestamp": true, "gtid_seq_no": true}
+
+// Masked is the reply with statement ids, GTIDs and such tracker values blanked out. Their presence shows.
+func (r *Reply) Masked(flags uint32) *Reply {
+	m := &Reply{Frames: make([]Frame, len(r.Frames))}
+	for i, f := range r.Frames {
+		m.Frames[i] = f
+		switch f.Kind {
+		case KindPrepared:
+			p := bytes.Clone(f.Payload)
+			copy(p[1:5], "\x00\x00\x00\x00")
+			m.Frames[i].Payload = p
+		case KindOK:
+			if flags&SessionTrack != 0 && status(&f)&StatusStateChanged != 0 {
+				m.Frames[i].Payload = maskTrackers(f.Payload)
+			}
+		}
+	}
+	return m
+}
+
+// maskTrackers rewrites an OK packet in a readable form, with the volatile values left out.
+func maskTrackers(p []byte) []byte {
+	rest := p[1:]
+	skip := func() {
+		_, size := lenenc(rest)
+		rest = rest[size:]
+	}
+	skip() // affected rows
+	skip() // insert id
+	if len(rest) < 4 {
+		return p
+	}
+	rest = rest[4:] // status, warnings
+	info, rest := cutString(rest)
+	head := p[:len(p)-len(rest)-len(info)]
+	trackers, _ := cutString(rest)
+	out := append(bytes.Clone(head), info...)
+	for len(trackers) > 0 {
+		kind := trackers[0]
+		var data []byte
+		data, trackers = cutString(trackers[1:])
+		out = append(append(out, '|', '0'+kind, ':'), maskTracker(kind, data)...)
+	}
+	return out
+}
+
+func maskTracker(kind byte, data []byte) []byte {
+	switch kind {
+	case trackGTID:
+		return []byte("GTID")
+	case trackVariable:
+		// name and value; MariaDB puts several pairs into one entry
+		var out []byte
+		for len(data) > 0 {
+			var name, value []byte
+			name, data = cutString(data)
+			value, data = cutString(data)
+			if volatile[strings.ToLower(string(name))] {
+				value = []byte("MASKED")
+			}
+			out = append(append(append(append(out, name...), '='), value...), ' ')
+		}
+		return out
+	}
+	return data
+}
+
+// cutString takes a length-encoded string off p.
+func cutString(p []byte) (s, rest []byte) {
+	n, size := lenenc(p)
+	if size == 0 || n > uint64(len(p)-size) {
+		return nil, nil
+	}
+	return p[size : size+int(n)], p[size+int(n):]
+}
+
+// ColumnName is the name (alias) of a column frame.
+func (f *Frame) ColumnName() string {
+	p := f.Payload
+	var s []byte
+	for range 5 { // catalog, schema, table, original table, name
+		s, p = cutString(p)
+	}
+	return string(s)
+}
+
+// Warnings is the warning count of an OK or EOF frame.
+func (f *Frame) Warnings() uint16 {
+	if f.Kind == KindEOF && len(f.Payload) >= 5 {
+		return binary.LittleEndian.Uint16(f.Payload[1:])
+	}
+	if f.Kind != KindOK || len(f.Payload) == 0 {
+		return 0
+	}
+	p := f.Payload[1:]
+	for range 2 {
+		_, size := lenenc(p)
+		p = p[size:]
+	}
+	if len(p) < 4 {
+		return 0
+	}
+	return binary.LittleEndian.Uint16(p[2:])
+}
