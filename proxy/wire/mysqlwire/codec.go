@@ -83,6 +83,73 @@ func readNulString(p []byte) (s []byte, n int, ok bool) {
 	return p[:i:i], i + 1, true
 }
 
+// fieldReader takes a packet apart, field by field. Once a field is missing, bad is set and all that
+// follow are empty, so that a decoder checks once at its end. What it returns aliases the packet.
+type fieldReader struct {
+	p   []byte
+	bad bool
+}
+
+// take returns the next n bytes; nil when there are fewer.
+func (r *fieldReader) take(n int) []byte {
+	if n < 0 || n > len(r.p) {
+		r.bad, r.p = true, nil
+		return nil
+	}
+	b := r.p[:n:n]
+	r.p = r.p[n:]
+	return b
+}
+
+func (r *fieldReader) uint8() uint8 {
+	if b := r.take(1); b != nil {
+		return b[0]
+	}
+	return 0
+}
+
+func (r *fieldReader) uint16() uint16 {
+	if b := r.take(2); b != nil {
+		return binary.LittleEndian.Uint16(b)
+	}
+	return 0
+}
+
+func (r *fieldReader) uint32() uint32 {
+	if b := r.take(4); b != nil {
+		return binary.LittleEndian.Uint32(b)
+	}
+	return 0
+}
+
+// nul returns the string before the next zero byte.
+func (r *fieldReader) nul() []byte {
+	s, n, ok := readNulString(r.p)
+	if !ok {
+		n = -1
+	}
+	r.take(n)
+	return s
+}
+
+// nulOrRest is nul for a string whose zero byte some clients leave out at the packet's end.
+func (r *fieldReader) nulOrRest() []byte {
+	if bytes.IndexByte(r.p, 0) < 0 {
+		return r.take(len(r.p))
+	}
+	return r.nul()
+}
+
+// lenenc returns a string behind its length.
+func (r *fieldReader) lenenc() []byte {
+	s, n, ok := readLenencString(r.p)
+	if !ok {
+		n = -1
+	}
+	r.take(n)
+	return s
+}
+
 // The first byte of a reply's first packet, and of packets that end a result.
 const (
 	markOK          = 0x00
