@@ -1,8 +1,12 @@
+// What a Server is told from outside: users, bounds and time-outs, with their defaults and checks.
 package proxy
 
 import (
 	"crypto/tls"
+	"errors"
+	"fmt"
 	"net/netip"
+	"regexp"
 	"time"
 )
 
@@ -56,4 +60,96 @@ type User struct {
 	Class string
 	// Admin may kill any client's statement.
 	Admin bool
+}
+
+// Bounds that Validate holds a Config to.
+const (
+	minMaxPacket = 16 << 10 // a smaller one couldn't even log in with its attributes
+	maxMaxPacket = 1 << 30  // the protocol's own bound on max_allowed_packet
+)
+
+// withDefaults returns the Config with every zero value that has a default replaced by it.
+func (c Config) withDefaults() Config {
+	setDefault(&c.MaxClients, 10_000)
+	setDefault(&c.HandshakeTimeout, 10*time.Second)
+	setDefault(&c.IdleTimeout, 8*time.Hour)
+	setDefault(&c.SlowQuery, time.Second)
+	setDefault(&c.MaxPacket, 64<<20)
+	setDefault(&c.MaxStatements, 16_382)
+	setDefault(&c.Digests, 1_000)
+	setDefault(&c.Consistency, "session")
+	return c
+}
+
+func setDefault[T comparable](field *T, value T) {
+	var zero T
+	if *field == zero {
+		*field = value
+	}
+}
+
+// Validate reports everything that is wrong with the Config, joined into one error; nil when nothing is.
+func (c Config) Validate() error {
+	c = c.withDefaults()
+	var errs []error
+	wrong := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
+	if c.Consistency != "session" && c.Consistency != "eventual" {
+		wrong("consistency %q is neither session nor eventual", c.Consistency)
+	}
+	if c.TLSRequired && c.TLS == nil {
+		wrong("TLS is required of clients, but there is no certificate to offer it with")
+	}
+	if c.MaxPacket < minMaxPacket || c.MaxPacket > maxMaxPacket {
+		wrong("the longest packet is %d bytes; %d to %d are possible", c.MaxPacket, minMaxPacket, maxMaxPacket)
+	}
+	for name, n := range map[string]int{"clients": c.MaxClients, "prepared statements": c.MaxStatements, "digests": c.Digests} {
+		if n < 0 {
+			wrong("the bound of %s is negative: %d", name, n)
+		}
+	}
+	for name, d := range map[string]time.Duration{
+		"handshake": c.HandshakeTimeout, "idle": c.IdleTimeout, "query": c.QueryTimeout,
+		"transaction idle": c.TxIdleTimeout, "transaction": c.TxTimeout,
+	} {
+		if d < 0 {
+			wrong("the %s time-out is negative: %s", name, d)
+		}
+	}
+	seen := map[string]bool{}
+	for _, u := range c.Users {
+		if err := u.Validate(); err != nil {
+			errs = append(errs, err)
+		}
+		if seen[u.Name] {
+			wrong("user %q is there twice", u.Name)
+		}
+		seen[u.Name] = true
+	}
+	return errors.Join(errs...)
+}
+
+var verifierForms = regexp.MustCompile(`^(\*[0-9A-F]{40}|\$A\$[0-9A-F]{3}\$[\x00-\xff]{63})$`)
+
+// Validate reports everything that is wrong with the User, joined into one error; nil when nothing is.
+func (u User) Validate() error {
+	var errs []error
+	wrong := func(format string, args ...any) {
+		errs = append(errs, fmt.Errorf("user %q: "+format, append([]any{u.Name}, args...)...))
+	}
+	if u.Name == "" || len(u.Name) > 255 {
+		wrong("a name has 1 to 255 bytes")
+	}
+	if u.Password != "" && u.Verifier != "" {
+		wrong("password and verifier are both given; one of them is enough")
+	}
+	if u.Verifier != "" && !verifierForms.MatchString(u.Verifier) {
+		wrong("the verifier is neither '*' with 40 upper-case hex digits nor '$A$005$' with a salt of 20 and a hash of 43 characters")
+	}
+	if u.Verifier != "" && u.ServerPassword == "" {
+		wrong("a verifier can't log in to a server; a server password is needed too")
+	}
+	if u.Class != "" && u.Class != "online" && u.Class != "batch" {
+		wrong("class %q is neither online nor batch", u.Class)
+	}
+	return errors.Join(errs...)
 }

@@ -1,0 +1,173 @@
+// Package admin is the operator's door: an HTTP API with JSON, Prometheus metrics, health checks for
+// load balancers, pprof, and one page that shows it all. What it shows and does comes from a Control;
+// it keeps nothing itself, runs no SQL and never shows a literal or a password.
+//
+// Without a token it answers this machine only; with one it asks for it on everything but /healthz and /readyz.
+package admin
+
+import (
+	"errors"
+	"time"
+)
+
+// ErrNotFound is returned by a Control for a server or a client that isn't there.
+var ErrNotFound = errors.New("not found")
+
+// Control is what the admin API shows and does. Live is the real one. Its methods may be called at any time
+// from any goroutine.
+type Control interface {
+	Status() Status
+	// Ready is nil while Leat can serve; else it says why not.
+	Ready() error
+	Servers() []Server
+	// DrainServer takes a server out: it gets no new requests until UndrainServer.
+	DrainServer(address string) error
+	UndrainServer(address string) error
+	Sessions() []Session
+	// Kill ends a client's connection.
+	Kill(id uint32) error
+	Digests() []Digest
+	Explain(q Question) (Explanation, error)
+	// Reload reads the config again. An error means that the old one is still in force.
+	Reload() error
+	// Drain begins a graceful stop and returns at once: no new clients, transactions end, then the process does.
+	Drain()
+}
+
+// Status is the state of one Leat.
+type Status struct {
+	Version string    `json:"version"`
+	PID     int       `json:"pid"`
+	Started time.Time `json:"started"`
+	// Ready is what /readyz says; NotReady is why it is false.
+	Ready    bool   `json:"ready"`
+	NotReady string `json:"not_ready,omitempty"`
+	Draining bool   `json:"draining"`
+	// Listen is where clients connect.
+	Listen     []string      `json:"listen"`
+	MapVersion uint64        `json:"map_version"`
+	Config     ConfigState   `json:"config"`
+	Clients    Clients       `json:"clients"`
+	Requests   []Requests    `json:"requests"`
+	Retries    uint64        `json:"retries"`
+	Misroutes  uint64        `json:"misroutes"`
+	Pinned     []PinnedCount `json:"pinned"`
+	// Held is how many writes wait for a primary right now.
+	Held     int    `json:"held"`
+	BytesIn  uint64 `json:"bytes_in"`
+	BytesOut uint64 `json:"bytes_out"`
+	// Plans is the router's cache of plans.
+	Plans   Plans    `json:"plans"`
+	Servers []Server `json:"servers"`
+}
+
+// ConfigState says which config is in force.
+type ConfigState struct {
+	File   string    `json:"file"`
+	Loaded time.Time `json:"loaded"`
+	// Failed is why the last reload was refused; empty when it wasn't.
+	Failed string `json:"failed,omitempty"`
+}
+
+// Clients are connections of clients.
+type Clients struct {
+	Now     int    `json:"now"`
+	Max     int    `json:"max"`
+	Total   uint64 `json:"total"`
+	Refused uint64 `json:"refused"` // over the limit, wrong password, not from here
+}
+
+// Requests counts requests of one class that went to servers of one role.
+type Requests struct {
+	Class string `json:"class"` // read, write, session
+	Role  string `json:"role"`  // primary, replica, leat (answered by Leat itself)
+	Count uint64 `json:"count"`
+}
+
+// PinnedCount is how many sessions keep their conn for one reason.
+type PinnedCount struct {
+	Reason   string `json:"reason"`
+	Sessions int    `json:"sessions"`
+}
+
+// Plans is the state of the plan cache.
+type Plans struct {
+	Entries  int    `json:"entries"`
+	Bytes    int    `json:"bytes"`
+	Hits     uint64 `json:"hits"`
+	Misses   uint64 `json:"misses"`
+	Unparsed uint64 `json:"unparsed"` // digests that the parser couldn't read
+}
+
+// Server is one server of a shard.
+type Server struct {
+	Address string `json:"address"`
+	Shard   string `json:"shard"`
+	Role    string `json:"role"`  // primary, replica, unknown
+	Class   string `json:"class"` // online, batch
+	Weight  int    `json:"weight"`
+	// State is healthy, unhealthy or drained; Reason says why it isn't healthy.
+	State   string `json:"state"`
+	Reason  string `json:"reason,omitempty"`
+	Version string `json:"version,omitempty"`
+	// LagSeconds is how far a replica is behind; nil when it is unknown or makes no sense.
+	LagSeconds *float64 `json:"lag_seconds"`
+	// Availability is the share of time since the start of Leat in which it answered, 0 to 1.
+	Availability float64 `json:"availability"`
+	// LatencySeconds is the moving average of its replies.
+	LatencySeconds float64 `json:"latency_seconds"`
+	Conns          Conns   `json:"conns"`
+	Requests       uint64  `json:"requests"`
+	Errors         uint64  `json:"errors"`
+}
+
+// Conns are Leat's connections to one server.
+type Conns struct {
+	Open    int `json:"open"`
+	Busy    int `json:"busy"`
+	Waiting int `json:"waiting"` // sessions that wait for one
+	Max     int `json:"max"`     // of one pool: each user has its own
+}
+
+// Session is one client.
+type Session struct {
+	ID       uint32    `json:"id"`
+	User     string    `json:"user"`
+	Remote   string    `json:"remote"`
+	Database string    `json:"database"`
+	Pinned   string    `json:"pinned,omitempty"` // why it keeps its conn
+	Server   string    `json:"server,omitempty"` // whose conn it has now
+	Since    time.Time `json:"since"`            // connected
+	Digest   string    `json:"digest,omitempty"` // of the statement that runs now, 16 hex digits
+}
+
+// Digest is what is known of all statements that differ in literals only.
+type Digest struct {
+	Digest       string  `json:"digest"` // 16 hex digits
+	Text         string  `json:"text"`   // literals are ?
+	Class        string  `json:"class"`
+	Rule         string  `json:"rule"`
+	Count        uint64  `json:"count"`
+	Errors       uint64  `json:"errors"`
+	TotalSeconds float64 `json:"total_seconds"`
+	MaxSeconds   float64 `json:"max_seconds"`
+}
+
+// Question is a statement to explain.
+type Question struct {
+	SQL      string `json:"sql"`
+	User     string `json:"user"`
+	Database string `json:"database"`
+}
+
+// Explanation says where a statement would go, and why. Nothing was run.
+type Explanation struct {
+	Text   string `json:"text"` // literals are ?
+	Digest string `json:"digest"`
+	Class  string `json:"class"`
+	Rule   string `json:"rule"`
+	Shard  string `json:"shard"`
+	Role   string `json:"role"`
+	Server string `json:"server,omitempty"` // one that would take it now
+	Pin    string `json:"pin,omitempty"`
+}
