@@ -18,14 +18,14 @@ type Facts struct {
 }
 
 // Mode is how the server reads the bytes of a statement in this session.
-type Mode uint8
+type Mode = wire.Mode
 
 const (
-	AnsiQuotes         Mode = 1 << iota // "x" is a name, not a string
-	NoBackslashEscapes                  // \ is an ordinary character in a string
-	UnsafeCharset                       // gbk, big5, sjis, cp932, gb18030: a byte of a character may look like a quote or backslash
-	MultiStatements                     // more than one statement may come in one request
-	Serializable                        // the session's isolation level is SERIALIZABLE: its reads lock
+	AnsiQuotes         = wire.AnsiQuotes
+	NoBackslashEscapes = wire.NoBackslashEscapes
+	UnsafeCharset      = wire.UnsafeCharset
+	MultiStatements    = wire.MultiStatements
+	Serializable       = wire.Serializable
 )
 
 // Class is what a statement does to data.

@@ -75,6 +75,9 @@ func (e *SendError) Unwrap() error { return e.Err }
 // ErrClientGone is returned when the client's side of a relay failed: the server is not to blame.
 var ErrClientGone = errors.New("client went away")
 
+// ErrInterrupted is returned by a wait that another goroutine ended.
+var ErrInterrupted = errors.New("interrupted")
+
 // ErrTooLarge is returned by a decoder for a length over its bound.
 var ErrTooLarge = errors.New("too large")
 

@@ -89,6 +89,8 @@ type Greeting struct {
 	Version string // as sent, e.g. "8.4.6" or "5.5.5-10.11.19-MariaDB-deb12"
 	Flavor  Flavor
 	Charset uint16 // default collation id (MySQL)
+	// Defaults are the values that a new session's variables have, as far as Leat needs them.
+	Defaults *State
 }
 
 // Dialer opens conns of one dialect. mysqlwire.Dialer and pgwire.Dialer implement it.
@@ -117,6 +119,20 @@ type Conn interface {
 	// Idle reports whether an idle conn is still good to use: open, with no byte waiting.
 	// It costs one non-blocking system call.
 	Idle() bool
+	// Adopt puts the conn into a session's state. A *ServerError is the server's refusal: the conn is still
+	// good then, and in the state that State tells.
+	Adopt(want *State) error
+	// Do sends a request and passes its reply on to the client. The conn must be in the session's
+	// state. A *ServerError or *Error means that nothing was sent; after any other error (*SendError,
+	// ErrClientGone) the conn must be discarded.
+	Do(r *Request, c Client, o *Options) (Outcome, error)
+	// Ping learns the transaction state after an error, which didn't tell it.
+	Ping() error
+	// CloseStatement ends a statement's cursor on the conn.
+	CloseStatement(s *Statement) error
+	// LastInsertID asks what the conn's last generated id is, decimal, and SetLastInsertID sets it (MySQL).
+	LastInsertID() (string, error)
+	SetLastInsertID(v string) error
 	// Reset drops all session state (transaction, temporary tables, locks, variables,
 	// prepared statements); the conn is as new afterwards.
 	Reset(deadline time.Time) error

@@ -1,0 +1,118 @@
+package wire
+
+import (
+	"crypto/tls"
+	"net"
+	"net/netip"
+)
+
+// Client is one client's connection, speaking its dialect. It is used by the session's goroutine,
+// but for Gone, Interrupt and Close.
+type Client interface {
+	// Admit tells a client that has logged in that it may come in; Refuse that it may not.
+	Admit() error
+	Refuse(err error)
+
+	// ReadRequest waits for the next request. It holds no buffer while it waits. ErrTooLarge is a
+	// request over the limit: the connection can't go on. ErrInterrupted is Interrupt's doing: the
+	// wait may be taken up again.
+	ReadRequest(r *Request) error
+	// Finish drops what is left of a request; its slices are not valid any more.
+	Finish(r *Request) error
+	// ResetState is the session's state after a request to reset it.
+	ResetState(now *State) *State
+	// Buffered reports whether another request has already arrived.
+	Buffered() bool
+	// Relogin runs the client's wish to be another user (MySQL's COM_CHANGE_USER).
+	Relogin(r *Request) (*Arrival, error)
+
+	// SendError answers the request with an error, SendServerError with a server's, verbatim.
+	SendError(e *Error)
+	SendServerError(e *ServerError)
+	// SendNoStatement answers a request for a prepared statement that the client doesn't have.
+	SendNoStatement(r *Request)
+	// SendOK answers the request with success, in the form that its kind expects.
+	SendOK(r *Request, tx TxState, autocommit bool)
+	// SendRows answers the request with a result set of texts.
+	SendRows(columns []string, rows [][]string)
+	// Torn reports that a reply broke off inside a frame: nothing more can be sent.
+	Torn() bool
+	// Flush sends what is buffered. ErrClientGone is the only error.
+	Flush() error
+
+	// Batch is whether the client may send several statements in one text; SetBatch switches it.
+	Batch() bool
+	SetBatch(on bool)
+	// SetTracker notes what of its session's changes the client wants to be told (MySQL's session_track_*).
+	SetTracker(name, value string)
+
+	// Identify fixes what a statement means: its text, prepared in the session's state.
+	Identify(s *Statement, text string, state *State)
+	// Keep adds a prepared statement to those that the client may run, Drop forgets it.
+	Keep(s *Statement)
+	Drop(s *Statement)
+	// DropStatements forgets them all. Statements is how many there are.
+	DropStatements()
+	Statements() int
+	// KeepLong keeps a piece of a parameter for the statement's next run, DropLong forgets them.
+	KeepLong(r *Request)
+	DropLong(s *Statement)
+
+	// Gone reports, without blocking, that the client closed its connection.
+	Gone() bool
+	// Interrupt ends a wait for the client's next request, from another goroutine.
+	Interrupt()
+	Close() error
+}
+
+// Welcome is what a new client is told and asked.
+type Welcome struct {
+	Greeting    Greeting // what the servers say of themselves
+	ID          uint32   // the client's thread id
+	From        netip.Addr
+	TLS         *tls.Config // nil: not offered
+	TLSRequired bool
+	LocalInfile bool // LOAD DATA LOCAL is allowed
+	MaxPacket   int  // longest request, in bytes
+	// Lookup finds a user's credential.
+	Lookup func(user string, from netip.Addr) (Credential, bool)
+}
+
+// Credential is what a user proves to know: a password, or the verifier that a server stores of one.
+type Credential struct{ Password, Verifier string }
+
+// Arrival is what a client said when it logged in.
+type Arrival struct {
+	User  string
+	State *State // the database it named and the charset it speaks
+	// Flags are the client flags that its conns must be opened with (see Login.Flags).
+	Flags uint64
+	// Attributes are the client's connection attributes.
+	Attributes map[string]string
+}
+
+// Acceptor logs clients of one dialect in. mysqlwire.Acceptor and pgwire.Acceptor implement it.
+type Acceptor interface {
+	// Accept logs a client in, up to the point where it waits for Admit or Refuse. On an error the
+	// client has been told. A deadline on nc bounds it.
+	Accept(nc net.Conn, w *Welcome) (Client, *Arrival, error)
+	// Turn away tells a client, before it logs in, why it can't come in.
+	TurnAway(nc net.Conn, e *Error)
+	// ReadMode is how the dialect's session state changes the way that statements are read.
+	ReadMode(state, defaults *State) Mode
+	// IsClosed reports whether an error of ReadRequest is only the client leaving.
+	IsClosed(err error) bool
+}
+
+// Mode is how the server reads the bytes of a statement in a session.
+type Mode uint8
+
+const (
+	AnsiQuotes         Mode = 1 << iota // "x" is a name, not a string
+	NoBackslashEscapes                  // \ is an ordinary character in a string
+	UnsafeCharset                       // a byte of a character may look like a quote or a backslash
+	MultiStatements                     // more than one statement may come in one request
+	Serializable                        // the session's isolation level is SERIALIZABLE: its reads lock
+	ReadOnly                            // transactions are READ ONLY unless they say otherwise
+	AutocommitOff                       // statements open a transaction
+)

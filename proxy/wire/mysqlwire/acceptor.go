@@ -1,0 +1,220 @@
+package mysqlwire
+
+// acceptor.go: clients of the MySQL protocol as proxy sees them: their log-in, and what their session
+// starts with.
+
+import (
+	"crypto/rand"
+	"crypto/rsa"
+	"net"
+	"net/netip"
+	"strings"
+	"sync"
+	"time"
+
+	"leat/proxy/wire"
+)
+
+// offered are the capabilities that Leat has for clients. What isn't here isn't advertised.
+const offered = requiredCapabilities | ClientLongPassword | ClientFoundRows | ClientNoSchema | ClientODBC | ClientIgnoreSpace |
+	ClientInteractive | ClientIgnoreSigpipe | ClientMultiStatements | ClientMultiResults | ClientPSMultiResults |
+	ClientSessionTrack | ClientDeprecateEOF | ClientCompress | ClientZstd
+
+// poolFlags are the client flags that change what a server does and can't be changed on a live conn.
+const poolFlags = ClientFoundRows | ClientNoSchema | ClientIgnoreSpace | ClientInteractive | ClientMultiResults |
+	ClientPSMultiResults | ClientLocalFiles | ClientODBC
+
+// Acceptor implements wire.Acceptor.
+type Acceptor struct {
+	dialer *Dialer
+	key    func() *rsa.PrivateKey
+
+	mu        sync.Mutex
+	verifiers map[wire.Credential]*Verifier
+}
+
+// NewAcceptor makes an Acceptor. The dialer knows the servers' collations.
+func NewAcceptor(d *Dialer) *Acceptor {
+	return &Acceptor{
+		dialer:    d,
+		verifiers: make(map[wire.Credential]*Verifier),
+		key: sync.OnceValue(func() *rsa.PrivateKey {
+			key, err := rsa.GenerateKey(rand.Reader, 2048)
+			if err != nil {
+				return nil // clients without TLS can't send a password in full then
+			}
+			return key
+		}),
+	}
+}
+
+// Accept implements wire.Acceptor.
+func (ac *Acceptor) Accept(nc net.Conn, w *wire.Welcome) (wire.Client, *wire.Arrival, error) {
+	caps := offered
+	if w.LocalInfile {
+		caps |= ClientLocalFiles
+	}
+	cfg := &AcceptConfig{
+		Version: w.Greeting.Version, ThreadID: w.ID, Charset: w.Greeting.Charset, Flavor: w.Greeting.Flavor,
+		Capabilities: caps, TLS: w.TLS, TLSRequired: w.TLSRequired, Address: w.From, RSAKey: ac.key(),
+		Lookup: func(user string, from netip.Addr) (*Verifier, bool) {
+			cred, ok := w.Lookup(user, from)
+			if !ok {
+				return nil, false
+			}
+			return ac.verifier(cred), true
+		},
+	}
+	a, err := Accept(nc, cfg)
+	if err != nil {
+		return nil, nil, err
+	}
+	c := newClient(a, w.Greeting.Flavor, w.MaxPacket, ac.dialer)
+	return c, c.arrival(), nil
+}
+
+// verifier returns the verifier of a credential, which remembers what a full log-in taught it.
+func (ac *Acceptor) verifier(cred wire.Credential) *Verifier {
+	ac.mu.Lock()
+	defer ac.mu.Unlock()
+	v := ac.verifiers[cred]
+	if v != nil {
+		return v
+	}
+	if cred.Verifier != "" {
+		var err error
+		if v, err = ParseVerifier(cred.Verifier); err != nil {
+			v = nil // refused when the config was read; nobody logs in by it
+		}
+	} else {
+		v = NewVerifier(cred.Password)
+	}
+	if len(ac.verifiers) >= maxVerifiers {
+		clear(ac.verifiers)
+	}
+	ac.verifiers[cred] = v
+	return v
+}
+
+// maxVerifiers bounds the verifiers that are kept: reloads with new passwords leave old ones behind.
+const maxVerifiers = 10_000
+
+// TurnAway implements wire.Acceptor.
+func (ac *Acceptor) TurnAway(nc net.Conn, e *wire.Error) {
+	number, state := errorNumber(e.Code)
+	nc.SetWriteDeadline(time.Now().Add(time.Second))
+	payload := AppendErr(nil, number, state, e.Message, 0)
+	nc.Write(append(putHeader(nil, len(payload), 0), payload...))
+}
+
+// IsClosed implements wire.Acceptor.
+func (ac *Acceptor) IsClosed(err error) bool { return IsClosed(err) }
+
+// ReadMode implements wire.Acceptor.
+func (ac *Acceptor) ReadMode(state, defaults *wire.State) (m wire.Mode) {
+	get := func(names ...string) string {
+		for _, s := range [...]*wire.State{state, defaults} {
+			for _, name := range names {
+				if s == nil {
+					continue
+				}
+				if v, ok := s.Get(name); ok {
+					return strings.ToUpper(v)
+				}
+			}
+		}
+		return ""
+	}
+	mode := get("sql_mode")
+	if strings.Contains(mode, "ANSI") { // ANSI_QUOTES, or ANSI, which implies it
+		m |= wire.AnsiQuotes
+	}
+	if strings.Contains(mode, "NO_BACKSLASH_ESCAPES") {
+		m |= wire.NoBackslashEscapes
+	}
+	switch get("character_set_client") {
+	case "GBK", "BIG5", "SJIS", "CP932", "GB18030":
+		m |= wire.UnsafeCharset
+	}
+	if get("transaction_isolation", "tx_isolation") == "SERIALIZABLE" {
+		m |= wire.Serializable
+	}
+	if v := get("transaction_read_only", "tx_read_only"); v == "ON" || v == "1" {
+		m |= wire.ReadOnly
+	}
+	if v := get("autocommit"); v == "OFF" || v == "0" {
+		m |= wire.AutocommitOff
+	}
+	return m
+}
+
+// arrival is what the client said when it logged in.
+func (c *Client) arrival() *wire.Arrival {
+	a := c.accepted
+	state := wire.NewState(a.Database)
+	if cs, coll, ok := c.dialer.Collation(a.Charset); ok {
+		state = state.With("character_set_client", cs).With("character_set_results", cs).With("collation_connection", coll)
+	}
+	attrs := make(map[string]string, len(a.Attributes))
+	for _, at := range a.Attributes {
+		attrs[at.Name] = at.Value
+	}
+	return &wire.Arrival{User: a.User, State: state, Flags: uint64(c.caps & poolFlags), Attributes: attrs}
+}
+
+// ResetState implements wire.Client: the database stays; the charset becomes MySQL's server default, or
+// MariaDB's of the log-in.
+func (c *Client) ResetState(now *wire.State) *wire.State {
+	if c.flavor == wire.FlavorMariaDB {
+		return c.arrival().State.WithDatabase(now.Database())
+	}
+	return wire.NewState(now.Database())
+}
+
+// Admit implements wire.Client.
+func (c *Client) Admit() error {
+	ok := okPacket{mark: markOK, status: StatusAutocommit}
+	if err := c.accepted.Finish(ok.append(nil, c.caps)); err != nil {
+		return err
+	}
+	c.nc = c.accepted.Conn
+	c.in, c.out = newReader(c.nc), writer{nc: c.nc}
+	return nil
+}
+
+// Refuse implements wire.Client.
+func (c *Client) Refuse(err error) { _ = c.accepted.Fail(err) }
+
+// Relogin implements wire.Client.
+func (c *Client) Relogin(r *wire.Request) (*wire.Arrival, error) {
+	payload := append([]byte(nil), r.Frames[headerSize:]...)
+	c.in.discard(len(r.Frames))
+	r.Frames = nil
+	if err := c.accepted.Reauth(payload, &clientIO{c}); err != nil {
+		return nil, err
+	}
+	return c.arrival(), nil
+}
+
+// clientIO is the PacketIO of a session that is already running.
+type clientIO struct{ c *Client }
+
+func (io *clientIO) ReadPacket() ([]byte, error) {
+	if err := io.c.Flush(); err != nil {
+		return nil, err
+	}
+	p, err := io.c.in.frame(maxLoginPacket)
+	if err != nil {
+		return nil, err
+	}
+	_, seq, _ := io.c.in.header()
+	io.c.seq = seq + 1
+	p = append([]byte(nil), p...)
+	io.c.in.discard(headerSize + len(p))
+	return p, nil
+}
+
+func (io *clientIO) WritePacket(payload []byte) error {
+	io.c.send(payload)
+	return io.c.Flush()
+}

@@ -1,0 +1,375 @@
+package mysqlwire
+
+// conn.go: one logged-in connection to a MySQL or MariaDB server.
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"strings"
+	"time"
+
+	"leat/proxy/wire"
+)
+
+// Conn is a connection to a server. It implements wire.Conn.
+type Conn struct {
+	nc       net.Conn
+	in       *reader
+	out      writer
+	id       uint64
+	greeting wire.Greeting
+	flavor   wire.Flavor
+	readOnly bool // opened for a replica: writes fail
+	limit    int  // longest packet that is held as a whole
+
+	state  *wire.State // by the server's trackers
+	base   *wire.State // state after init
+	status uint16      // flags of the last OK
+	tx     wire.TxState
+	nextTx bool // characteristics wait for the next transaction
+	locked bool // LOCK TABLES holds
+	batch  bool // multi-statements are accepted
+	stmts  serverStmts
+	relay  relay // reused by each request
+}
+
+var _ wire.Conn = (*Conn)(nil)
+
+// maxHeld bounds a server's packet that is held as a whole: definitions, errors, OKs.
+const maxHeld = 1 << 20
+
+// ID implements wire.Conn.
+func (c *Conn) ID() wire.ConnID { return wire.ConnID{ID: c.id} }
+
+// Greeting implements wire.Conn.
+func (c *Conn) Greeting() wire.Greeting { return c.greeting }
+
+// State implements wire.Conn.
+func (c *Conn) State() *wire.State { return c.state }
+
+// Tx implements wire.Conn.
+func (c *Conn) Tx() wire.TxState { return c.tx }
+
+// Idle implements wire.Conn.
+func (c *Conn) Idle() bool { return c.in.quiet() }
+
+// SetDeadline implements wire.Conn.
+func (c *Conn) SetDeadline(t time.Time) error { return c.nc.SetDeadline(t) }
+
+// Close implements wire.Conn.
+func (c *Conn) Close() error {
+	c.nc.SetWriteDeadline(time.Now().Add(time.Second))
+	c.command(ComQuit, "")
+	c.out.flush()
+	return c.nc.Close()
+}
+
+// command queues a command with its argument.
+func (c *Conn) command(com byte, arg string) {
+	p := make([]byte, 0, 1+len(arg))
+	c.out.packet(append(append(p, com), arg...), 0)
+}
+
+// note keeps what an OK packet says of the conn.
+func (c *Conn) note(ok *okPacket) {
+	c.status = ok.status
+	c.tx = txState(ok.status)
+}
+
+// exec runs a statement of Leat's own that returns no rows.
+func (c *Conn) exec(sql string) error {
+	c.command(ComQuery, sql)
+	return c.simple()
+}
+
+// simple flushes a command and reads its reply, an OK or an error.
+func (c *Conn) simple() error {
+	if err := c.out.flush(); err != nil {
+		return err
+	}
+	return c.readOK()
+}
+
+func (c *Conn) readOK() error {
+	p, err := c.in.frame(c.limit)
+	if err != nil {
+		return cutOff(err)
+	}
+	defer c.in.discard(headerSize + len(p))
+	switch {
+	case len(p) == 0:
+		return malformed("empty reply")
+	case p[0] == markErr:
+		return ParseErr(p)
+	case p[0] != markOK && p[0] != markEOF:
+		return malformed("reply of a statement without rows")
+	}
+	ok, err := parseOK(p)
+	if err != nil {
+		return err
+	}
+	c.note(&ok)
+	var out wire.Outcome
+	return c.observe(ok.track, &out)
+}
+
+// query runs a statement of Leat's own and returns its rows as texts; NULL is empty.
+func (c *Conn) query(sql string) ([][]string, error) {
+	c.command(ComQuery, sql)
+	if err := c.out.flush(); err != nil {
+		return nil, err
+	}
+	return c.readRows()
+}
+
+const maxQueryRows = 10_000
+
+func (c *Conn) readRows() (rows [][]string, err error) {
+	p, err := c.take()
+	if err != nil {
+		return nil, err
+	}
+	if p[0] == markErr {
+		return nil, ParseErr(p)
+	}
+	columns, _, ok := readLenencInt(p)
+	if !ok {
+		return nil, malformed("column count")
+	}
+	for range columns {
+		if _, err := c.take(); err != nil {
+			return nil, err
+		}
+	}
+	for {
+		p, err := c.take()
+		if err != nil {
+			return nil, err
+		}
+		if p[0] == markErr {
+			return nil, ParseErr(p)
+		}
+		if p[0] == markEOF {
+			ok, err := parseOK(p)
+			if err != nil {
+				return nil, err
+			}
+			c.note(&ok)
+			return rows, nil
+		}
+		row := make([]string, columns)
+		for i := range row {
+			if len(p) > 0 && p[0] == lenencNull {
+				p = p[1:]
+				continue
+			}
+			s, n, ok := readLenencString(p)
+			if !ok {
+				return nil, malformed("row")
+			}
+			row[i], p = string(s), p[n:]
+		}
+		if rows = append(rows, row); len(rows) > maxQueryRows {
+			return nil, fmt.Errorf("%w: more than %d rows", wire.ErrTooLarge, maxQueryRows)
+		}
+	}
+}
+
+// take reads the next packet and returns a copy of it, which is never empty.
+func (c *Conn) take() ([]byte, error) {
+	p, err := c.in.frame(c.limit)
+	if err != nil {
+		return nil, cutOff(err)
+	}
+	if len(p) == 0 {
+		return nil, malformed("empty packet")
+	}
+	p = append([]byte(nil), p...)
+	c.in.discard(headerSize + len(p))
+	return p, nil
+}
+
+// Adopt puts the conn into a session's state: its database and variables. A *wire.ServerError is the server's
+// refusal; the conn is still good then, and in the state that State tells.
+func (c *Conn) Adopt(want *wire.State) error {
+	if sql := restoreSQL(c.state, want, c.readOnly); sql != "" {
+		if err := c.exec(sql); err != nil {
+			return err
+		}
+	}
+	if db := want.Database(); db != "" && db != c.state.Database() {
+		c.command(ComInitDB, db)
+		if err := c.simple(); err != nil {
+			return err
+		}
+	}
+	if c.state.Database() != want.Database() {
+		return errors.New("a current database can't be taken back from a conn")
+	}
+	c.state = want
+	return nil
+}
+
+// Reset implements wire.Conn.
+func (c *Conn) Reset(deadline time.Time) error {
+	if err := c.nc.SetDeadline(deadline); err != nil {
+		return err
+	}
+	defer c.nc.SetDeadline(time.Time{})
+	c.stmts = serverStmts{}
+	c.command(ComResetConnection, "")
+	c.command(ComQuery, initSQL(c.flavor, c.readOnly, c.base))
+	if err := c.out.flush(); err != nil {
+		return err
+	}
+	for range 2 {
+		if err := c.readOK(); err != nil {
+			return err
+		}
+	}
+	c.state = c.base.WithDatabase(c.state.Database())
+	c.tx, c.nextTx, c.locked = wire.TxIdle, false, false
+	return nil
+}
+
+// Ping asks for the transaction state, which an error reply doesn't tell.
+func (c *Conn) Ping() error {
+	c.command(ComPing, "")
+	return c.simple()
+}
+
+// LastInsertID asks what LAST_INSERT_ID() is on this conn.
+func (c *Conn) LastInsertID() (string, error) {
+	rows, err := c.query("SELECT LAST_INSERT_ID()")
+	if err != nil || len(rows) != 1 {
+		return "", err
+	}
+	return rows[0][0], nil
+}
+
+// SetLastInsertID makes LAST_INSERT_ID() return a value, decimal, on this conn.
+func (c *Conn) SetLastInsertID(v string) error {
+	if strings.Trim(v, "0123456789") != "" {
+		return malformed("insert id")
+	}
+	return c.exec("SET last_insert_id=" + v)
+}
+
+// SetBatch switches multi-statements on or off.
+func (c *Conn) SetBatch(on bool) error {
+	if c.batch == on {
+		return nil
+	}
+	option := byte(1) // MYSQL_OPTION_MULTI_STATEMENTS_OFF
+	if on {
+		option = 0
+	}
+	c.out.packet([]byte{ComSetOption, option, 0}, 0)
+	if err := c.simple(); err != nil {
+		return err
+	}
+	c.batch = on
+	return nil
+}
+
+// Do sends a request and passes its reply on to the client. The conn must be in the session's state
+// (Adopt). When the error is not nil the conn is not usable any more, except for a *wire.ServerError or
+// *wire.Error, which nothing was sent for.
+func (c *Conn) Do(req *wire.Request, client wire.Client, opts *wire.Options) (out wire.Outcome, err error) {
+	to := client.(*Client)
+	before := to.out.total()
+	s, kind, err := c.send(req, to, opts)
+	if err != nil {
+		return out, err
+	}
+	r := &c.relay
+	*r = relay{conn: c, to: to, out: &out, opts: opts, types: r.types}
+	err = r.run(kind, s)
+	if err == nil && kind == shapePrepare && out.Err == nil {
+		out.Prepared = req.Stmt
+	}
+	out.Bytes = to.out.total() - before
+	out.Tx, out.NextTx, out.Locked = c.tx, c.nextTx, c.locked
+	if err != nil {
+		if to.out.err != nil {
+			return out, wire.ErrClientGone
+		}
+		return out, &wire.SendError{Err: cutOff(err), Sent: true, Replied: out.Replied}
+	}
+	if req.Kind == wire.Execute && s != nil {
+		s.dropLong()
+	}
+	return out, nil
+}
+
+// send writes a request to the server and tells how its reply is built.
+func (c *Conn) send(req *wire.Request, to *Client, opts *wire.Options) (s *stmt, kind shape, err error) {
+	if req.Stmt != nil {
+		s = req.Stmt.Wire.(*stmt)
+	}
+	switch req.Kind {
+	case wire.Query:
+		if opts.Several {
+			if err := c.SetBatch(opts.Batch); err != nil {
+				return nil, 0, sendError(err, false)
+			}
+		}
+		c.out.write(req.Frames)
+	case wire.Prepare:
+		kind = shapePrepare
+		c.out.write(req.Frames)
+	case wire.Execute:
+		id, err := c.prepared(s)
+		if err != nil {
+			return nil, 0, sendError(err, false)
+		}
+		if err := c.writeExecute(req, s, id); err != nil {
+			return nil, 0, err
+		}
+	case wire.Fetch, wire.ResetStmt:
+		if req.Kind == wire.Fetch {
+			kind = shapeRowsOnly
+		}
+		id, err := c.prepared(s)
+		if err != nil {
+			return nil, 0, sendError(err, false)
+		}
+		putUint32(req.Frames[headerSize+1:], id)
+		c.out.write(req.Frames)
+	case wire.Passthrough, wire.UseDatabase:
+		switch req.Frames[headerSize] {
+		case ComStatistics:
+			kind = shapeOne
+		case ComFieldList:
+			kind = shapeRowsOnly
+		}
+		c.out.write(req.Frames)
+	default:
+		return nil, 0, fmt.Errorf("request %d can't be sent to a server", req.Kind)
+	}
+	sent := c.out.sent
+	if req.Long() {
+		err = to.copyRest(req, &c.out)
+	}
+	if err == nil {
+		err = c.out.flush()
+	}
+	switch {
+	case err == nil:
+	case errors.Is(err, wire.ErrClientGone), errors.Is(err, wire.ErrTooLarge):
+		return nil, 0, err
+	case c.in.quiet():
+		return nil, 0, &wire.SendError{Err: err, Sent: c.out.sent > sent}
+	}
+	return s, kind, nil // a server that stopped listening may have said why
+}
+
+// sendError tells a failure to talk from a refusal.
+func sendError(err error, sent bool) error {
+	var se *wire.ServerError
+	if errors.As(err, &se) {
+		return se
+	}
+	return &wire.SendError{Err: err, Sent: sent}
+}

@@ -1,0 +1,326 @@
+package mysqlwire
+
+// reply.go: passing a reply on from a server to a client, frame by frame. Frames are not decoded:
+// only their headers, the first byte, and the packets that end a result are looked at.
+
+import (
+	"fmt"
+	"io"
+
+	"leat/proxy/wire"
+)
+
+// shape is how the reply to a command is built.
+type shape uint8
+
+const (
+	shapeQuery    shape = iota // OK, error, file request, or result sets
+	shapePrepare               // the answer to COM_STMT_PREPARE
+	shapeRowsOnly              // rows or column definitions up to an EOF: COM_STMT_FETCH, COM_FIELD_LIST
+	shapeOne                   // one packet of any kind: COM_STATISTICS
+)
+
+// relay is one reply on its way.
+type relay struct {
+	conn *Conn
+	to   *Client
+	out  *wire.Outcome
+	opts *wire.Options
+	// deprecate is whether the client reads OK in place of EOF, as the server always writes.
+	deprecate bool
+	more      bool // another result follows
+	types     []byte
+}
+
+// run passes the whole reply on. An error reply that nothing was sent before is not passed on: it is in
+// out.Err with out.Replied false.
+func (r *relay) run(s shape, stmt *stmt) error {
+	r.deprecate = r.to.caps&ClientDeprecateEOF != 0
+	switch s {
+	case shapePrepare:
+		return r.prepare(stmt)
+	case shapeRowsOnly:
+		return r.rows(nil)
+	case shapeOne:
+		p, err := r.packet()
+		if err != nil {
+			return err
+		}
+		if len(p) > 0 && p[0] == markErr {
+			return r.fail(p)
+		}
+		return r.forward(p)
+	}
+	for {
+		if err := r.result(); err != nil || !r.more {
+			return err
+		}
+	}
+}
+
+// packet waits for the next packet, which must be a short one. It aliases the buffer until done.
+func (r *relay) packet() ([]byte, error) { return r.conn.in.frame(r.conn.limit) }
+
+func (r *relay) done(p []byte) { r.conn.in.discard(headerSize + len(p)) }
+
+// forward passes a packet on as it is.
+func (r *relay) forward(p []byte) error {
+	r.to.send(p)
+	r.done(p)
+	r.out.Replied = true
+	return r.to.err()
+}
+
+// result passes on one result: an OK, an error, a file request or a result set.
+func (r *relay) result() error {
+	r.more = false
+	p, err := r.packet()
+	if err != nil {
+		return err
+	}
+	if len(p) == 0 {
+		return malformed("empty reply")
+	}
+	switch {
+	case p[0] == markErr:
+		return r.fail(p)
+	case p[0] == markOK:
+		return r.finish(p)
+	case p[0] == markEOF && len(p) >= 5:
+		return r.finish(p)
+	case p[0] == markLocalInfile:
+		return r.localInfile(p)
+	}
+	count, n, ok := readLenencInt(p)
+	if !ok || n != len(p) || count > 1<<16 {
+		return malformed("column count")
+	}
+	if err := r.forward(p); err != nil {
+		return err
+	}
+	r.out.HasRows = true
+	r.out.Rows = 0
+	if err := r.definitions(int(count)); err != nil {
+		return err
+	}
+	return r.rows(r.opts.Override)
+}
+
+// fail handles an error packet: held back when it is the whole reply, else passed on.
+func (r *relay) fail(p []byte) error {
+	r.out.Err = ParseErr(p)
+	r.conn.tx = wire.TxUnknown
+	r.out.HasRows = false
+	if r.out.Replied {
+		return r.forward(p)
+	}
+	r.done(p)
+	return nil
+}
+
+// finish passes on an OK packet, or the OK that ends a result set, in the client's own form.
+func (r *relay) finish(p []byte) error {
+	ok, err := parseOK(p)
+	if err != nil {
+		return err
+	}
+	r.conn.note(&ok)
+	if err := r.conn.observe(ok.track, r.out); err != nil {
+		return err
+	}
+	r.out.Warnings, r.out.Affected, r.out.InsertID = ok.warnings, ok.affected, ok.insertID
+	if ok.mark == markOK {
+		r.out.HasRows = false
+	}
+	r.more = ok.status&StatusMoreResults != 0
+	r.out.CursorOpen = ok.status&StatusCursorExists != 0 && ok.status&StatusLastRowSent == 0
+	if r.conn.flavor == wire.FlavorMySQL && !r.deprecate && ok.mark == markEOF && ok.status&StatusPSOutParams != 0 {
+		ok.status &^= StatusMoreResults // as MySQL does in its classic EOF, although an OK follows
+	}
+	r.to.sendOK(&ok)
+	r.done(p)
+	r.out.Replied = true
+	return r.to.err()
+}
+
+// definitions passes on n column definitions, and the EOF that a client without DEPRECATE_EOF expects.
+func (r *relay) definitions(n int) error {
+	r.types = r.types[:0]
+	for range n {
+		p, err := r.packet()
+		if err != nil {
+			return err
+		}
+		if r.opts.Override != nil {
+			r.types = append(r.types, columnType(p))
+		}
+		if err := r.forward(p); err != nil {
+			return err
+		}
+	}
+	if n > 0 && !r.deprecate {
+		r.to.send(appendEOF(r.to.scratch[:0], 0, r.conn.status&(StatusAutocommit|StatusInTrans|StatusInTransReadOnly)))
+	}
+	return nil
+}
+
+// rows passes on rows up to the packet that ends them.
+func (r *relay) rows(o *wire.Override) error {
+	in := r.conn.in
+	for {
+		n, _, err := in.header()
+		if err != nil {
+			return err
+		}
+		if n == 0 {
+			return malformed("empty row")
+		}
+		if err := in.need(headerSize + 1); err != nil {
+			return err
+		}
+		first := in.buf[in.r+headerSize]
+		if first == markErr || first == markEOF && n < maxFrame {
+			p, err := r.packet()
+			if err != nil {
+				return err
+			}
+			if first == markErr {
+				return r.fail(p)
+			}
+			return r.finish(p)
+		}
+		r.out.Rows++
+		if o != nil {
+			if err := r.overrideRow(o); err != nil {
+				return err
+			}
+			continue
+		}
+		if err := r.passRow(n); err != nil {
+			return err
+		}
+	}
+}
+
+// passRow passes one row on, however long: it is never held as a whole.
+func (r *relay) passRow(n int) error {
+	r.out.Replied = true
+	for {
+		if err := r.passFrame(n); err != nil {
+			return err
+		}
+		if n < maxFrame {
+			return r.to.err()
+		}
+		var err error
+		if n, _, err = r.conn.in.header(); err != nil {
+			return err
+		}
+	}
+}
+
+// passFrame passes one frame on with the client's sequence id.
+func (r *relay) passFrame(n int) error {
+	in, to := r.conn.in, r.to
+	in.buf[in.r+3] = to.seq
+	to.seq++
+	left := headerSize + n
+	for {
+		have := min(left, in.buffered())
+		to.out.write(in.bytes()[:have])
+		in.discard(have)
+		if left -= have; left == 0 {
+			return nil
+		}
+		if to.out.err != nil {
+			return wire.ErrClientGone
+		}
+		if err := in.fill(); err != nil {
+			to.torn = true
+			return err
+		}
+	}
+}
+
+// prepare passes on the answer to COM_STMT_PREPARE under the client's own statement id.
+func (r *relay) prepare(s *stmt) error {
+	p, err := r.packet()
+	if err != nil {
+		return err
+	}
+	if len(p) > 0 && p[0] == markErr {
+		return r.fail(p)
+	}
+	a, err := parsePrepareOK(p)
+	if err != nil {
+		return err
+	}
+	s.params, s.columns = a.params, a.columns
+	r.conn.keep(s, a.id)
+	reply := append(r.to.scratch[:0], p...)
+	putUint32(reply[1:], s.id)
+	r.to.send(reply)
+	r.done(p)
+	r.out.Replied = true
+	r.out.Warnings = a.warnings
+	for _, n := range [2]int{a.params, a.columns} {
+		if err := r.definitions(n); err != nil {
+			return err
+		}
+	}
+	return r.to.err()
+}
+
+// localInfile passes on the server's request for a file, then the client's file to the server.
+func (r *relay) localInfile(p []byte) error {
+	if !r.opts.LocalInfile {
+		return fmt.Errorf("the server asked for a local file although that is switched off: %w", wire.ErrMalformed)
+	}
+	if err := r.forward(p); err != nil {
+		return err
+	}
+	if err := r.to.out.flush(); err != nil {
+		return wire.ErrClientGone
+	}
+	for {
+		n, err := r.to.copyFrame(&r.conn.out)
+		if err != nil {
+			return err
+		}
+		if n == 0 {
+			break
+		}
+	}
+	if err := r.conn.out.flush(); err != nil {
+		return err
+	}
+	r.to.seq = r.to.lastSeq + 1
+	return r.result()
+}
+
+// overrideRow replaces values in a row, or drops it.
+func (r *relay) overrideRow(o *wire.Override) error {
+	p, err := r.packet()
+	if err != nil {
+		return err
+	}
+	defer r.done(p)
+	if o.NoRows {
+		return nil
+	}
+	row, err := rewriteRow(p, o.Columns, r.types, r.opts.Binary)
+	if err != nil {
+		return err
+	}
+	r.to.send(row)
+	r.out.Replied = true
+	return r.to.err()
+}
+
+// cutOff turns the end of a stream inside a reply into the error that it is.
+func cutOff(err error) error {
+	if err == io.EOF {
+		return io.ErrUnexpectedEOF
+	}
+	return err
+}

@@ -1,0 +1,94 @@
+package mysqlwire
+
+// restore.go: the SQL that puts a conn into a session's state, and a new conn into Leat's own.
+
+import (
+	"encoding/hex"
+	"strings"
+
+	"leat/proxy/wire"
+)
+
+// baseState is what a conn is in after init, whatever the server's defaults are.
+func baseState() *wire.State {
+	return wire.NewState("").
+		With("character_set_client", "utf8mb4").
+		With("character_set_results", "utf8mb4").
+		With("collation_connection", "utf8mb4_general_ci")
+}
+
+// initSQL switches on the trackers that Leat reads the session's state from, and puts a new conn
+// into the base state. Conns to replicas are opened read-only, so that a write sent there by mistake fails.
+func initSQL(f wire.Flavor, readOnly bool, base *wire.State) string {
+	var b strings.Builder
+	b.WriteString("SET SESSION session_track_schema=1, SESSION session_track_state_change=1, " +
+		"SESSION session_track_transaction_info='CHARACTERISTICS', SESSION session_track_system_variables='*'")
+	if f == wire.FlavorMySQL {
+		b.WriteString(", SESSION session_track_gtids='OWN_GTID'")
+	}
+	if readOnly {
+		name := "transaction_read_only"
+		if f == wire.FlavorMariaDB {
+			name = "tx_read_only"
+		}
+		b.WriteString(", SESSION " + name + "=1")
+	}
+	for _, v := range base.Vars() {
+		b.WriteString(", SESSION " + v.Name + "=" + literal(v))
+	}
+	return b.String()
+}
+
+// restoreSQL is the SET that takes a conn from one state to another, the database aside; empty if
+// nothing differs. All of it is applied or nothing.
+func restoreSQL(from, to *wire.State, readOnly bool) string {
+	if from == to || from.Key() == to.Key() {
+		return ""
+	}
+	var b strings.Builder
+	add := func(name, value string) {
+		if readOnly && (name == "transaction_read_only" || name == "tx_read_only") {
+			return
+		}
+		if b.Len() == 0 {
+			b.WriteString("SET SESSION ")
+		} else {
+			b.WriteString(", SESSION ")
+		}
+		b.WriteString(name + "=" + value)
+	}
+	for _, v := range from.Vars() {
+		if _, ok := to.Get(v.Name); !ok {
+			add(v.Name, "DEFAULT")
+		}
+	}
+	for _, v := range to.Vars() {
+		if old, ok := from.Get(v.Name); !ok || old != v.Value {
+			add(v.Name, literal(v))
+		}
+	}
+	return b.String()
+}
+
+// literal writes a variable's value so that it means the same in every sql_mode and charset.
+func literal(v wire.Var) string {
+	if v.Value == "" && v.Name == "character_set_results" {
+		return "NULL"
+	}
+	if isNumber(v.Value) {
+		return v.Value
+	}
+	if strings.Trim(v.Value, plain) == "" {
+		return "'" + v.Value + "'"
+	}
+	return "CONVERT(0x" + hex.EncodeToString([]byte(v.Value)) + " USING utf8mb4)"
+}
+
+// plain are characters that need no escape anywhere.
+const plain = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-+,.:/ =@"
+
+func isNumber(s string) bool {
+	digits := strings.TrimPrefix(s, "-")
+	whole, frac, _ := strings.Cut(digits, ".")
+	return whole != "" && strings.Trim(whole, "0123456789") == "" && strings.Trim(frac, "0123456789") == "" && !strings.HasSuffix(s, ".")
+}

@@ -1,0 +1,204 @@
+package mysqlwire
+
+// track.go: what the server's session trackers tell, kept on the conn, and filtered for the client.
+
+import (
+	"strings"
+
+	"leat/proxy/wire"
+)
+
+// Variables whose report says nothing of the session's state.
+var ignoredVariables = map[string]bool{
+	"statement_id":                   true, // MySQL: a new number in every reply
+	"last_gtid":                      true, // MariaDB: the position, handled apart
+	"last_insert_id":                 true,
+	"identity":                       true,
+	"insert_id":                      true,
+	"pseudo_thread_id":               true,
+	"rand_seed1":                     true,
+	"rand_seed2":                     true,
+	"timestamp":                      true,
+	"character_set_connection":       true, // follows collation_connection
+	"character_set_database":         true, // follows the database
+	"collation_database":             true,
+	"in_transaction":                 true,
+	"warning_count":                  true,
+	"error_count":                    true,
+	"session_track_gtids":            true,
+	"session_track_schema":           true,
+	"session_track_state_change":     true,
+	"session_track_system_variables": true,
+	"session_track_transaction_info": true,
+	"gtid_next":                      true, // the router pins it
+}
+
+// observe takes the tracker data of one OK packet into the conn's state and the outcome.
+func (c *Conn) observe(track []byte, out *wire.Outcome) error {
+	for len(track) > 0 {
+		e, rest, err := nextTrack(track)
+		if err != nil {
+			return err
+		}
+		track = rest
+		switch e.kind {
+		case TrackSystemVariables:
+			err = eachVariable(e.data, func(name, value []byte) { c.observeVariable(name, value, out) })
+			if err != nil {
+				return err
+			}
+		case TrackSchema:
+			name, _, ok := readLenencString(e.data)
+			if !ok {
+				return malformed("tracked schema")
+			}
+			c.state = c.state.WithDatabase(string(name))
+		case TrackStateChange:
+			out.StateChanged = true
+		case TrackGTIDs:
+			if len(e.data) > 1 { // one byte of encoding, then the set
+				if set, _, ok := readLenencString(e.data[1:]); ok {
+					out.Position = string(set)
+				}
+			}
+		case TrackTxCharacteristic:
+			text, _, ok := readLenencString(e.data)
+			c.nextTx = ok && len(text) > 0
+		case TrackTxState:
+			text, _, ok := readLenencString(e.data)
+			c.locked = ok && strings.IndexByte(string(text), 'L') >= 0
+		}
+	}
+	return nil
+}
+
+func (c *Conn) observeVariable(name, value []byte, out *wire.Outcome) {
+	switch {
+	case string(name) == "last_gtid":
+		out.Position = string(value)
+	case ignoredVariables[string(name)]:
+	case c.readOnly && (string(name) == "transaction_read_only" || string(name) == "tx_read_only"):
+	default:
+		key := strings.ToLower(string(name))
+		if old, ok := c.state.Get(key); !ok || old != string(value) {
+			c.state = c.state.With(key, string(value))
+		}
+	}
+}
+
+// trackers are the session_track_* settings that a client believes to be in force. Leat keeps its
+// own on every conn and passes on what the client asked for.
+type trackers struct {
+	schema      bool
+	stateChange bool
+	gtids       bool
+	txInfo      bool
+	allVars     bool
+	vars        map[string]bool
+}
+
+func defaultTrackers() trackers { return trackers{schema: true} }
+
+// defaultTracked are the variables that both flavors report unless told otherwise.
+func defaultTracked(name string) bool {
+	switch name {
+	case "autocommit", "character_set_client", "character_set_connection", "character_set_results", "time_zone":
+		return true
+	}
+	return false
+}
+
+func (t *trackers) wantsVar(name string) bool {
+	if t.allVars {
+		return true
+	}
+	if t.vars == nil {
+		return defaultTracked(name)
+	}
+	return t.vars[name]
+}
+
+// filter keeps of a list of session state changes what the client asked for. It appends to dst.
+func (t *trackers) filter(dst, track []byte) []byte {
+	for len(track) > 0 {
+		e, rest, err := nextTrack(track)
+		if err != nil {
+			return dst
+		}
+		track = rest
+		switch e.kind {
+		case TrackSystemVariables:
+			dst = t.filterVars(dst, e.data)
+		case TrackSchema:
+			dst = appendIf(dst, t.schema, e.raw)
+		case TrackStateChange:
+			dst = appendIf(dst, t.stateChange, e.raw)
+		case TrackGTIDs:
+			dst = appendIf(dst, t.gtids, e.raw)
+		case TrackTxCharacteristic, TrackTxState:
+			dst = appendIf(dst, t.txInfo, e.raw)
+		}
+	}
+	return dst
+}
+
+// filterVars writes one entry per variable, as the servers do.
+func (t *trackers) filterVars(dst, data []byte) []byte {
+	_ = eachVariable(data, func(name, value []byte) {
+		if !t.wantsVar(strings.ToLower(string(name))) {
+			return
+		}
+		n := lenencSize(len(name)) + len(name) + lenencSize(len(value)) + len(value)
+		dst = append(dst, TrackSystemVariables)
+		dst = appendLenencInt(dst, uint64(n))
+		dst = appendLenencString(dst, name)
+		dst = appendLenencString(dst, value)
+	})
+	return dst
+}
+
+func appendIf(dst []byte, want bool, p []byte) []byte {
+	if want {
+		return append(dst, p...)
+	}
+	return dst
+}
+
+func lenencSize(n int) int {
+	switch {
+	case n < 251:
+		return 1
+	case n < 1<<16:
+		return 3
+	case n < 1<<24:
+		return 4
+	}
+	return 9
+}
+
+// set takes a client's SET of a session_track_* variable.
+func (t *trackers) set(name, value string) {
+	on := func() bool {
+		switch strings.ToUpper(value) {
+		case "1", "ON", "TRUE":
+			return true
+		}
+		return false
+	}
+	switch name {
+	case "session_track_schema":
+		t.schema = on()
+	case "session_track_state_change":
+		t.stateChange = on()
+	case "session_track_gtids":
+		t.gtids = strings.ToUpper(value) != "OFF" && value != "0"
+	case "session_track_transaction_info":
+		t.txInfo = strings.ToUpper(value) != "OFF" && value != "0"
+	case "session_track_system_variables":
+		t.allVars = value == "*"
+		t.vars = make(map[string]bool)
+		for _, v := range strings.Split(value, ",") {
+			t.vars[strings.ToLower(strings.TrimSpace(v))] = true
+		}
+	}
+}

@@ -1,0 +1,108 @@
+package wire
+
+// Kind is what a client asks for, in words that both dialects share.
+type Kind uint8
+
+const (
+	Query        Kind = iota // one or more statements as text
+	Prepare                  // prepare a statement
+	Execute                  // run a prepared statement
+	Fetch                    // more rows of a cursor
+	CloseStmt                // forget a prepared statement; no reply
+	ResetStmt                // forget its long data and its cursor
+	LongData                 // a piece of a parameter; no reply
+	UseDatabase              // change the current database: Request.SQL is its name
+	Ping                     // are you there
+	ResetSession             // forget the session's state
+	ChangeUser               // log in again on this connection
+	SetOption                // switch multi-statements on or off
+	KillClient               // MySQL's old COM_PROCESS_KILL: Request.Target
+	Passthrough              // a rare command that a server answers: Request.Reads tells whether a replica may
+	Quit                     // goodbye
+	Unknown                  // a command that Leat doesn't speak
+)
+
+// Request is what the client waits for: one MySQL command, or a run of PostgreSQL messages up to
+// Sync or Flush. Its slices alias the client's read buffer: valid until the reply has been sent.
+type Request struct {
+	Kind Kind
+	// SQL is the text to route: of the statement, or of the prepared one that is run.
+	SQL []byte
+	// Stmt is the client's prepared statement; nil for an id that it doesn't have.
+	Stmt *Statement
+	// Frames is the request as it came, headers included, as far as it is in memory.
+	Frames []byte
+	// Rest is how many bytes of the request are still on the client's socket: it is long, streamed,
+	// and can't be sent twice. -1 means that their number isn't known yet.
+	Rest int
+	// Cursor asks for rows by Fetch.
+	Cursor bool
+	// Target is the client to kill, or the option's value.
+	Target uint32
+}
+
+// Long reports whether part of the request is still on the client's socket.
+func (r *Request) Long() bool { return r.Rest != 0 }
+
+// Statement is a client's prepared statement. The codec owns Wire, the session owns Plan.
+type Statement struct {
+	ID   uint32 // the client's id
+	Text string
+	// Plan is what the session's router knows of the text.
+	Plan any
+	// Wire is what the codec keeps: parameter types, long data.
+	Wire any
+}
+
+// Outcome is what came of a request, read off the reply while it was passed on.
+type Outcome struct {
+	Tx TxState
+	// Err is the server's error, if the reply was or ended in one.
+	Err *ServerError
+	// Replied is whether anything of the reply went to the client. An error that is the whole
+	// reply isn't passed on: the session decides whether to send it or to try elsewhere.
+	Replied bool
+	// Warnings, Affected, InsertID and Rows are those of the last result.
+	Warnings uint16
+	Affected uint64
+	InsertID uint64
+	Rows     uint64
+	// HasRows is whether the last result was a result set.
+	HasRows bool
+	// Position is the position that the server reported for what was written (GTID text); empty if none.
+	Position string
+	// StateChanged is set when the server reported a change of session state that State can't express
+	// (a user variable, a temporary table, ...).
+	StateChanged bool
+	// NextTx is set while characteristics for the next transaction are pending.
+	NextTx bool
+	// Locked is set while LOCK TABLES holds.
+	Locked bool
+	// CursorOpen is set when the server keeps a cursor for the statement.
+	CursorOpen bool
+	// Prepared is set when a statement was prepared.
+	Prepared *Statement
+	// Bytes is how much of the reply went to the client.
+	Bytes int
+}
+
+// Override replaces values in the rows of a reply: for functions whose value only the session knows.
+type Override struct {
+	// Columns holds one text per column; a nil entry leaves the server's value.
+	Columns [][]byte
+	// NoRows drops all rows.
+	NoRows bool
+}
+
+// Options of one request.
+type Options struct {
+	// Override changes the row that the reply carries; nil passes all on.
+	Override *Override
+	// LocalInfile lets the server ask for a file (MySQL's LOAD DATA LOCAL).
+	LocalInfile bool
+	// Several is whether the text looks like several statements, and Batch whether the client may send
+	// such a text (MySQL).
+	Several, Batch bool
+	// Binary is whether the reply's rows come in the binary protocol.
+	Binary bool
+}
