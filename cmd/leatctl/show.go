@@ -1,0 +1,254 @@
+// The commands that look: status, servers, explain, digests, sessions, top.
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+)
+
+// fetch gets path and either prints it as JSON or hands what came to show.
+func fetch[T any](ctx context.Context, o *options, path string, show func(T)) error {
+	c, err := o.client()
+	if err != nil {
+		return err
+	}
+	if o.json {
+		var raw json.RawMessage
+		if err := c.get(ctx, path, &raw); err != nil {
+			return err
+		}
+		return o.printJSON(raw)
+	}
+	var answer T
+	if err := c.get(ctx, path, &answer); err != nil {
+		return err
+	}
+	show(answer)
+	return nil
+}
+
+func (o *options) statusCommand() *cobra.Command {
+	return &cobra.Command{
+		Use: "status", Short: "Show whether Leat is well, its servers, and where requests went", Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return fetch(cmd.Context(), o, "/api/status", o.showStatus)
+		},
+	}
+}
+
+func (o *options) showStatus(s status) {
+	state := "ready"
+	switch {
+	case s.Draining:
+		state = "draining"
+	case !s.Ready:
+		state = "NOT READY: " + s.NotReady
+	}
+	fmt.Fprintf(o.out, "Leat %s is %s\n", s.Version, state)
+	fmt.Fprintf(o.out, "up %s (pid %d), listening on %s\n", since(s.Started), s.PID, strings.Join(s.Listen, ", "))
+	fmt.Fprintf(o.out, "config %s, loaded %s ago, map version %d\n", s.Config.File, since(s.Config.Loaded), s.MapVersion)
+	if s.Config.Failed != "" {
+		fmt.Fprintf(o.out, "THE LAST RELOAD WAS REFUSED: %s\n", s.Config.Failed)
+	}
+	fmt.Fprintf(o.out, "clients %d of %d, %d since the start, %d refused\n\n", s.Clients.Now, s.Clients.Max, s.Clients.Total, s.Clients.Refused)
+	o.showServers(s.Servers)
+	fmt.Fprintln(o.out)
+	t := o.table("requests", "to", "count", "share")
+	for _, r := range s.Requests {
+		t.row(r.Class, r.Role, r.Count, percent(r.Count, s.total("")))
+	}
+	t.print("no requests yet")
+	if len(s.Pinned) > 0 {
+		fmt.Fprintln(o.out)
+		t := o.table("pinned because of", "sessions")
+		for _, p := range s.Pinned {
+			t.row(p.Reason, p.Sessions)
+		}
+		t.print("")
+	}
+	fmt.Fprintf(o.out, "\nretried %d, misrouted %d, writes waiting %d\n", s.Retries, s.Misroutes, s.Held)
+}
+
+func (o *options) serversCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use: "servers", Short: "Show the servers, take one out, put it back", Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return fetch(cmd.Context(), o, "/api/servers", o.showServers)
+		},
+	}
+	change := func(use, short string) *cobra.Command {
+		return &cobra.Command{
+			Use: use + " HOST:PORT", Short: short, Args: cobra.ExactArgs(1),
+			RunE: func(cmd *cobra.Command, args []string) error {
+				return o.changeServer(cmd.Context(), use, args[0])
+			},
+		}
+	}
+	cmd.AddCommand(
+		change("drain", "Take a server out: it gets no new requests; transactions end where they are"),
+		change("undrain", "Put a server back"),
+	)
+	return cmd
+}
+
+func (o *options) changeServer(ctx context.Context, what, address string) error {
+	c, err := o.client()
+	if err != nil {
+		return err
+	}
+	var servers []server
+	if err := c.post(ctx, "/api/servers/"+what+"?address="+url.QueryEscape(address), nil, &servers); err != nil {
+		return fmt.Errorf("%w; leatctl servers lists them", err)
+	}
+	if o.json {
+		return o.printJSON(servers)
+	}
+	o.showServers(servers)
+	return nil
+}
+
+func (o *options) showServers(servers []server) {
+	t := o.table("shard", "server", "role", "class", "state", "lag", "latency", "available", "conns", "waiting", "requests", "errors")
+	for _, s := range servers {
+		state := s.State
+		if s.Reason != "" {
+			state += ": " + s.Reason
+		}
+		lag := "unknown"
+		switch {
+		case s.Role == "primary":
+			lag = ""
+		case s.LagSeconds != nil:
+			lag = seconds(*s.LagSeconds)
+		}
+		t.row(s.Shard, s.Address, s.Role, s.Class, state, lag, seconds(s.LatencySeconds), fmt.Sprintf("%.3f %%", 100*s.Availability),
+			fmt.Sprintf("%d/%d", s.Conns.Busy, s.Conns.Open), s.Conns.Waiting, s.Requests, s.Errors)
+	}
+	t.print("no servers")
+}
+
+func (o *options) explainCommand() *cobra.Command {
+	var user, database string
+	cmd := &cobra.Command{
+		Use: "explain SQL", Short: "Say where a statement would go, and why, without running it", Args: cobra.ExactArgs(1),
+		Example: `  leatctl explain "SELECT * FROM user_features WHERE user_id = 7"`,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			c, err := o.client()
+			if err != nil {
+				return err
+			}
+			var e explanation
+			ask := map[string]string{"sql": args[0], "user": user, "database": database}
+			if err := c.post(cmd.Context(), "/api/explain", ask, &e); err != nil {
+				return err
+			}
+			if o.json {
+				return o.printJSON(e)
+			}
+			o.showExplanation(e)
+			return nil
+		},
+	}
+	cmd.Flags().StringVar(&user, "user", "", "the user who would send it (default: one of class online)")
+	cmd.Flags().StringVar(&database, "database", "", "the session's current database")
+	return cmd
+}
+
+func (o *options) showExplanation(e explanation) {
+	pin := e.Pin
+	if pin == "" {
+		pin = "no"
+	}
+	for _, line := range [][2]string{
+		{"statement", e.Text}, {"digest", e.Digest}, {"class", e.Class}, {"because", e.Rule},
+		{"shard", e.Shard}, {"role", e.Role}, {"server", e.Server}, {"pins the session", pin},
+	} {
+		if line[1] != "" {
+			fmt.Fprintf(o.out, "%-17s %s\n", line[0], line[1])
+		}
+	}
+}
+
+func (o *options) digestsCommand() *cobra.Command {
+	var by string
+	var n int
+	cmd := &cobra.Command{
+		Use: "digests", Short: "Show the statements that took the most time, without their literals", Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if _, ok := digestOrders[by]; !ok {
+				return fmt.Errorf("--by %q is not known; give time, count, errors or max", by)
+			}
+			return fetch(cmd.Context(), o, "/api/digests", func(list []digest) { o.showDigests(list, by, n) })
+		},
+	}
+	cmd.Flags().StringVar(&by, "by", "time", "order: time, count, errors or max")
+	cmd.Flags().IntVarP(&n, "limit", "n", 20, "how many")
+	return cmd
+}
+
+var digestOrders = map[string]func(digest) float64{
+	"time":   func(d digest) float64 { return d.TotalSeconds },
+	"count":  func(d digest) float64 { return float64(d.Count) },
+	"errors": func(d digest) float64 { return float64(d.Errors) },
+	"max":    func(d digest) float64 { return d.MaxSeconds },
+}
+
+func (o *options) showDigests(list []digest, by string, n int) {
+	order := digestOrders[by]
+	slices.SortStableFunc(list, func(a, b digest) int { return compare(order(b), order(a)) })
+	t := o.table("digest", "class", "count", "errors", "total", "mean", "longest", "statement")
+	for _, d := range list[:max(0, min(n, len(list)))] {
+		mean := 0.0
+		if d.Count > 0 {
+			mean = d.TotalSeconds / float64(d.Count)
+		}
+		t.row(d.Digest, d.Class, d.Count, d.Errors, seconds(d.TotalSeconds), seconds(mean), seconds(d.MaxSeconds), shorten(d.Text, 100))
+	}
+	t.print("no statements yet")
+}
+
+func (o *options) sessionsCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use: "sessions", Short: "Show the clients, and end one", Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return fetch(cmd.Context(), o, "/api/sessions", o.showSessions)
+		},
+	}
+	cmd.AddCommand(&cobra.Command{
+		Use: "kill ID", Short: "End a client's connection", Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			c, err := o.client()
+			if err != nil {
+				return err
+			}
+			var answer json.RawMessage
+			if err := c.post(cmd.Context(), "/api/sessions/"+url.PathEscape(args[0])+"/kill", nil, &answer); err != nil {
+				return fmt.Errorf("%w; leatctl sessions lists them", err)
+			}
+			if o.json {
+				return o.printJSON(answer)
+			}
+			fmt.Fprintln(o.out, "killed", args[0])
+			return nil
+		},
+	})
+	return cmd
+}
+
+func (o *options) showSessions(list []session) {
+	t := o.table("id", "user", "from", "database", "connected", "server", "pinned because of", "running")
+	for _, s := range list {
+		t.row(s.ID, s.User, s.Remote, s.Database, since(s.Since), s.Server, s.Pinned, s.Digest)
+	}
+	t.print("no clients")
+}
+
+// since is how long ago that was, to the second.
+func since(t time.Time) string { return time.Since(t).Round(time.Second).String() }
