@@ -71,6 +71,9 @@ func (c *compressed) Read(p []byte) (int, error) {
 	if c.expander == nil {
 		n, err := c.Conn.Read(p)
 		c.left -= n
+		if err == io.EOF && n > 0 { // the next read will say whether that is too early
+			err = nil
+		}
 		return n, unexpected(err)
 	}
 	n, err := c.expander.Read(p)
