@@ -1,0 +1,134 @@
+package backend
+
+import (
+	"context"
+	"errors"
+	"sync/atomic"
+	"time"
+
+	"leat/proxy/wire"
+)
+
+// Conn is one conn of a pool, lent to one session at a time. The dialect's own conn is reached by
+// a type assertion on its Conn field.
+type Conn struct {
+	wire.Conn
+
+	// set when opened
+	server  *Server
+	login   *login
+	address string        // where it was dialled: ip:port
+	opened  time.Duration // on the backend's clock
+	expires time.Duration
+
+	// owned by the borrower
+	role wire.Role
+
+	// started is when the request under way was sent, on the backend's clock; 0: none is.
+	started atomic.Int64
+
+	// guarded by the pool's mu
+	gen        uint64 // grows when the conn is lent and when it comes back
+	idle       bool
+	idleSince  time.Duration
+	retired    string // why it is closed when it comes back
+	prev, next *Conn  // in its login's list of idle conns
+}
+
+// Ticket names a released conn for Reacquire. The zero Ticket names none.
+type Ticket struct {
+	conn *Conn
+	gen  uint64
+}
+
+// Target is what Cancel needs to know of a conn that is lent. It stays safe to use after the conn
+// was released: Cancel then does nothing.
+type Target struct {
+	conn *Conn
+	gen  uint64
+}
+
+// Server is the server that the conn is open to.
+func (c *Conn) Server() *Server { return c.server }
+
+// Role is what the conn was lent as: a read that the primary serves for want of a fresh replica
+// has a conn of role Primary.
+func (c *Conn) Role() wire.Role { return c.role }
+
+// Start says that a request is being sent. It stamps the time that Done measures from.
+func (c *Conn) Start() { c.started.Store(int64(c.server.b.now())) }
+
+// Done says that the reply to the request ended, and how: nil, a *wire.ServerError, or a
+// *wire.SendError when the conn broke. It feeds the server's moving average and its health: a
+// broken conn has the server probed at once, and a primary that answers "read only" is not the
+// primary until a later probe says so again.
+func (c *Conn) Done(err error) {
+	s, now := c.server, c.server.b.now()
+	took := now - time.Duration(c.started.Swap(0))
+	s.requests.Add(1)
+	s.lastReply.Store(int64(now))
+	if err == nil {
+		s.speed.observe(now, took)
+		return
+	}
+	var refused *wire.ServerError
+	switch {
+	case errors.Is(err, wire.ErrClientGone) || errors.Is(err, context.Canceled):
+	case errors.As(err, &refused):
+		if c.role == wire.Primary && isReadOnlyError(refused) {
+			s.shard.doubt(s, "it answers: "+refused.Message)
+		}
+	default:
+		s.errors.Add(1)
+		s.speed.punish(now, took)
+		if c.role == wire.Primary {
+			s.shard.doubt(s, err.Error())
+		}
+		s.poke()
+	}
+}
+
+// Release gives the conn back to its pool. The caller guarantees that it is clean: no transaction,
+// no pin. (A conn whose last reply leaves a transaction open or in doubt is closed all the same.)
+// The ticket is good for Reacquire until somebody else is lent the conn.
+func (c *Conn) Release() Ticket {
+	dirty := c.Conn.Tx() != wire.TxIdle
+	return c.server.pool.put(c, dirty)
+}
+
+// Discard closes the conn. Why is counted, and logged at debug level.
+func (c *Conn) Discard(why string) { c.server.pool.discard(c, why) }
+
+// Target names the conn, as it is lent now, for Backend.Cancel.
+func (c *Conn) Target() Target {
+	p := &c.server.pool
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return Target{c, c.gen}
+}
+
+// Reacquire lends the very same conn again, if nobody was lent it since the ticket was made and it
+// is still good; else nil. It keeps values that live on the conn (LAST_INSERT_ID, warnings) in reach.
+func (b *Backend) Reacquire(t Ticket) *Conn {
+	if t.conn == nil || !t.conn.server.pool.takeTicket(t) {
+		return nil
+	}
+	if !t.conn.Conn.Idle() {
+		t.conn.Discard("closed by the server")
+		return nil
+	}
+	return t.conn
+}
+
+// Cancel asks the server, over a side connection, to stop what the conn runs (KILL QUERY). A conn
+// that was released meanwhile is left alone, and one that is released after it is closed: the
+// order may reach the server late and must not hit the next borrower.
+func (b *Backend) Cancel(ctx context.Context, t Target) error {
+	if t.conn == nil || !t.conn.server.pool.retireLent(t, "cancelled") {
+		return nil
+	}
+	s := t.conn.server
+	ctx, cancel := context.WithTimeout(ctx, s.settings.Load().connectTimeout)
+	defer cancel()
+	return s.dialer.Cancel(ctx, t.conn.address, s.wireLogin(t.conn.login, ""), t.conn.Conn.ID())
+}
