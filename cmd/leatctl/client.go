@@ -135,28 +135,39 @@ type status struct {
 		Total   uint64 `json:"total"`
 		Refused uint64 `json:"refused"`
 	} `json:"clients"`
-	Requests []struct {
-		Class string `json:"class"`
-		Role  string `json:"role"`
-		Count uint64 `json:"count"`
+	Requests struct {
+		Total     uint64 `json:"total"`
+		ToPrimary uint64 `json:"to_primary"`
+		ToReplica uint64 `json:"to_replica"`
+		ByLeat    uint64 `json:"by_leat"`
+		Classes   []struct {
+			Name    string  `json:"name"`
+			Count   uint64  `json:"count"`
+			Seconds float64 `json:"seconds"`
+		} `json:"classes"`
+		Errors    uint64 `json:"errors"`
+		Retries   uint64 `json:"retries"`
+		Misroutes uint64 `json:"misroutes"`
 	} `json:"requests"`
-	Retries   uint64 `json:"retries"`
-	Misroutes uint64 `json:"misroutes"`
-	Pinned    []struct {
+	Pinned []struct {
 		Reason   string `json:"reason"`
 		Sessions int    `json:"sessions"`
 	} `json:"pinned"`
-	Held    int      `json:"held"`
+	Shards []struct {
+		Name       string `json:"name"`
+		Primary    string `json:"primary"`
+		Reason     string `json:"reason"`
+		HeldWrites int    `json:"held_writes"`
+		HeldReads  int    `json:"held_reads"`
+	} `json:"shards"`
 	Servers []server `json:"servers"`
 }
 
-// total is how many requests there were, of one role or, with an empty one, of all.
-func (s *status) total(role string) uint64 {
-	var n uint64
-	for _, r := range s.Requests {
-		if role == "" || r.Role == role {
-			n += r.Count
-		}
+// held is how many requests wait for a server.
+func (s *status) held() int {
+	n := 0
+	for _, sh := range s.Shards {
+		n += sh.HeldWrites + sh.HeldReads
 	}
 	return n
 }
@@ -199,6 +210,7 @@ type session struct {
 	Pinned   string    `json:"pinned"`
 	Server   string    `json:"server"`
 	Since    time.Time `json:"since"`
+	Busy     bool      `json:"busy"`
 	Digest   string    `json:"digest"`
 }
 

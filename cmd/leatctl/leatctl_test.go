@@ -15,9 +15,10 @@ import (
 
 const statusJSON = `{"version":"v1","pid":7,"started":"2026-01-02T03:04:05Z","ready":true,"listen":["127.0.0.1:6033"],
 "config":{"file":"leat.yaml","loaded":"2026-01-02T03:04:05Z"},"clients":{"now":3,"max":10},
-"requests":[{"class":"read","role":"replica","count":75},{"class":"write","role":"primary","count":25}],
+"requests":{"total":100,"to_replica":75,"to_primary":25,"classes":[{"name":"read","count":75,"seconds":1}]},
+"shards":[{"name":"main","reason":"two servers are writable"}],
 "pinned":[{"reason":"transaction","sessions":2}],
-"servers":[{"address":"10.0.0.2:3306","shard":"main","role":"replica","state":"unhealthy","reason":"lag is unknown","lag_seconds":null,"availability":0.5}]}`
+"servers":[{"address":"10.0.0.2:3306","shard":"main","role":"replica","state":"down","reason":"lag is unknown","lag_seconds":null,"availability":0.5}]}`
 
 // api answers like Leat's admin port.
 func api(t *testing.T, token string) *httptest.Server {
@@ -78,7 +79,7 @@ func TestCommands(t *testing.T) {
 		want []string
 		err  string
 	}{
-		{args: []string{"status"}, want: []string{"Leat v1 is ready", "10.0.0.2:3306", "unhealthy: lag is unknown", "75.0 %", "transaction"}},
+		{args: []string{"status"}, want: []string{"Leat v1 is ready", "10.0.0.2:3306", "down: lag is unknown", "SHARD main: two servers", "75.0 %", "transaction"}},
 		{args: []string{"servers"}, want: []string{"10.0.0.2:3306", "primary"}},
 		{args: []string{"servers", "drain", "10.0.0.2:3306"}, want: []string{"drained"}},
 		{args: []string{"servers", "drain", "x"}, err: "no such server; leatctl servers lists them"},

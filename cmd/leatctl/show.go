@@ -58,22 +58,44 @@ func (o *options) showStatus(s status) {
 		fmt.Fprintf(o.out, "THE LAST RELOAD WAS REFUSED: %s\n", s.Config.Failed)
 	}
 	fmt.Fprintf(o.out, "clients %d of %d, %d since the start, %d refused\n\n", s.Clients.Now, s.Clients.Max, s.Clients.Total, s.Clients.Refused)
+	for _, sh := range s.Shards {
+		if sh.Reason != "" {
+			fmt.Fprintf(o.out, "SHARD %s: %s\n\n", sh.Name, sh.Reason)
+		}
+	}
 	o.showServers(s.Servers)
 	fmt.Fprintln(o.out)
-	t := o.table("requests", "to", "count", "share")
-	for _, r := range s.Requests {
-		t.row(r.Class, r.Role, r.Count, percent(r.Count, s.total("")))
+	r := &s.Requests
+	t := o.table("answered by", "requests", "share")
+	t.row("replicas", r.ToReplica, percent(r.ToReplica, r.Total))
+	t.row("primary", r.ToPrimary, percent(r.ToPrimary, r.Total))
+	t.row("Leat itself", r.ByLeat, percent(r.ByLeat, r.Total))
+	t.print("")
+	fmt.Fprintln(o.out)
+	t = o.table("class", "requests", "mean")
+	for _, c := range r.Classes {
+		mean := 0.0
+		if c.Count > 0 {
+			mean = c.Seconds / float64(c.Count)
+		}
+		t.row(c.Name, c.Count, seconds(mean))
 	}
 	t.print("no requests yet")
-	if len(s.Pinned) > 0 {
-		fmt.Fprintln(o.out)
-		t := o.table("pinned because of", "sessions")
-		for _, p := range s.Pinned {
+	fmt.Fprintf(o.out, "\nerror replies %d, retried %d, misrouted %d, waiting for a server %d\n", r.Errors, r.Retries, r.Misroutes, s.held())
+	o.showPinned(s)
+}
+
+func (o *options) showPinned(s status) {
+	t := o.table("pinned because of", "sessions")
+	for _, p := range s.Pinned {
+		if p.Sessions > 0 {
 			t.row(p.Reason, p.Sessions)
 		}
+	}
+	if t.rows > 0 {
+		fmt.Fprintln(o.out)
 		t.print("")
 	}
-	fmt.Fprintf(o.out, "\nretried %d, misrouted %d, writes waiting %d\n", s.Retries, s.Misroutes, s.Held)
 }
 
 func (o *options) serversCommand() *cobra.Command {

@@ -159,17 +159,17 @@ func (o *options) showTop(before, now picture) error {
 	busy := rates(before.digests, now.digests)
 	if o.json {
 		return o.printJSON(map[string]any{
-			"requests_per_second": rate(before.status.total(""), now.status.total("")),
-			"replica_per_second":  rate(before.status.total("replica"), now.status.total("replica")),
+			"requests_per_second": rate(before.status.Requests.Total, now.status.Requests.Total),
+			"replica_per_second":  rate(before.status.Requests.ToReplica, now.status.Requests.ToReplica),
 			"clients":             now.status.Clients.Now, "digests": busy,
 		})
 	}
 	if f, ok := o.out.(*os.File); ok && isTerminal(f) {
 		fmt.Fprint(o.out, "\x1b[H\x1b[2J")
 	}
-	fmt.Fprintf(o.out, "%s  %.0f requests/s (%.0f on replicas), %d clients, %d writes waiting\n\n", now.at.Format(time.TimeOnly),
-		rate(before.status.total(""), now.status.total("")), rate(before.status.total("replica"), now.status.total("replica")),
-		now.status.Clients.Now, now.status.Held)
+	fmt.Fprintf(o.out, "%s  %.0f requests/s (%.0f on replicas), %d clients, %d waiting for a server\n\n", now.at.Format(time.TimeOnly),
+		rate(before.status.Requests.Total, now.status.Requests.Total), rate(before.status.Requests.ToReplica, now.status.Requests.ToReplica),
+		now.status.Clients.Now, now.status.held())
 	o.showServers(now.status.Servers)
 	fmt.Fprintln(o.out)
 	o.showDigests(busy, "time", 15)

@@ -44,21 +44,16 @@ type Status struct {
 	NotReady string `json:"not_ready,omitempty"`
 	Draining bool   `json:"draining"`
 	// Listen is where clients connect.
-	Listen     []string      `json:"listen"`
-	MapVersion uint64        `json:"map_version"`
-	Config     ConfigState   `json:"config"`
-	Clients    Clients       `json:"clients"`
-	Requests   []Requests    `json:"requests"`
-	Retries    uint64        `json:"retries"`
-	Misroutes  uint64        `json:"misroutes"`
-	Pinned     []PinnedCount `json:"pinned"`
-	// Held is how many writes wait for a primary right now.
-	Held     int    `json:"held"`
-	BytesIn  uint64 `json:"bytes_in"`
-	BytesOut uint64 `json:"bytes_out"`
+	Listen     []string    `json:"listen"`
+	MapVersion uint64      `json:"map_version"`
+	Config     ConfigState `json:"config"`
+	Clients    Clients     `json:"clients"`
+	Requests   Requests    `json:"requests"`
+	Pinned     []PinCount  `json:"pinned"`
+	Shards     []Shard     `json:"shards"`
+	Servers    []Server    `json:"servers"`
 	// Plans is the router's cache of plans.
-	Plans   Plans    `json:"plans"`
-	Servers []Server `json:"servers"`
+	Plans Plans `json:"plans"`
 }
 
 // ConfigState says which config is in force.
@@ -77,17 +72,62 @@ type Clients struct {
 	Refused uint64 `json:"refused"` // over the limit, wrong password, not from here
 }
 
-// Requests counts requests of one class that went to servers of one role.
+// Requests counts the clients' requests since the start.
 type Requests struct {
-	Class string `json:"class"` // read, write, session
-	Role  string `json:"role"`  // primary, replica, leat (answered by Leat itself)
-	Count uint64 `json:"count"`
+	Total uint64 `json:"total"`
+	// by who answered
+	ToPrimary uint64 `json:"to_primary"`
+	ToReplica uint64 `json:"to_replica"`
+	ByLeat    uint64 `json:"by_leat"`
+	// Classes are by what they do to data, in the order read, write, session.
+	Classes []Class `json:"classes"`
+	// Errors are error replies of servers, Retries requests sent again elsewhere since nothing of them had
+	// been sent, Misroutes statements that a replica refused as writes and the primary took, Cancels statements
+	// that were cancelled on their server.
+	Errors    uint64 `json:"errors"`
+	Retries   uint64 `json:"retries"`
+	Misroutes uint64 `json:"misroutes"`
+	Cancels   uint64 `json:"cancels"`
+	BytesOut  uint64 `json:"bytes_out"` // to clients
 }
 
-// PinnedCount is how many sessions keep their conn for one reason.
-type PinnedCount struct {
+// Class is what requests of one class took.
+type Class struct {
+	Name    string  `json:"name"` // read, write, session
+	Count   uint64  `json:"count"`
+	Seconds float64 `json:"seconds"` // sum of the times
+	// Buckets counts requests that took up to so many seconds; each includes those before it.
+	Buckets []Bucket `json:"buckets"`
+}
+
+// Bucket is one bar of a histogram.
+type Bucket struct {
+	UpTo  float64 `json:"up_to"` // seconds
+	Count uint64  `json:"count"`
+}
+
+// PinCount is how many sessions keep their conn for one reason, and how often that was so.
+type PinCount struct {
 	Reason   string `json:"reason"`
 	Sessions int    `json:"sessions"`
+	Total    uint64 `json:"total"`
+}
+
+// Shard is one shard.
+type Shard struct {
+	Name    string `json:"name"`
+	Primary string `json:"primary"` // address; empty when there is none
+	Split   bool   `json:"split"`   // two servers are writable: writes are refused
+	Reason  string `json:"reason,omitempty"`
+	// HeldWrites and HeldReads wait for a server now.
+	HeldWrites int `json:"held_writes"`
+	HeldReads  int `json:"held_reads"`
+	// MissedReads went to the primary since no replica had the session's writes yet, NoReplicaReads since
+	// no replica could be used at all.
+	MissedReads    uint64 `json:"missed_reads"`
+	NoReplicaReads uint64 `json:"no_replica_reads"`
+	// ExpiredPositions are reads that asked for what the primary's history no longer holds.
+	ExpiredPositions uint64 `json:"expired_positions"`
 }
 
 // Plans is the state of the plan cache.
@@ -106,7 +146,8 @@ type Server struct {
 	Role    string `json:"role"`  // primary, replica, unknown
 	Class   string `json:"class"` // online, batch
 	Weight  int    `json:"weight"`
-	// State is healthy, unhealthy or drained; Reason says why it isn't healthy.
+	// State is up, warming (coming back slowly), lagging, draining (an operator took it out), down or
+	// unprobed; Reason says why when it isn't up.
 	State   string `json:"state"`
 	Reason  string `json:"reason,omitempty"`
 	Version string `json:"version,omitempty"`
@@ -114,6 +155,8 @@ type Server struct {
 	LagSeconds *float64 `json:"lag_seconds"`
 	// Availability is the share of time since the start of Leat in which it answered, 0 to 1.
 	Availability float64 `json:"availability"`
+	// Applied is the position that it had reached at the last probe.
+	Applied string `json:"applied,omitempty"`
 	// LatencySeconds is the moving average of its replies.
 	LatencySeconds float64 `json:"latency_seconds"`
 	Conns          Conns   `json:"conns"`
@@ -126,7 +169,11 @@ type Conns struct {
 	Open    int `json:"open"`
 	Busy    int `json:"busy"`
 	Waiting int `json:"waiting"` // sessions that wait for one
-	Max     int `json:"max"`     // of one pool: each user has its own
+	Max     int `json:"max"`
+	// Opened, Failed and Timeouts count conns that were opened, couldn't be, and waits for one that were in vain.
+	Opened   uint64 `json:"opened"`
+	Failed   uint64 `json:"failed"`
+	Timeouts uint64 `json:"timeouts"`
 }
 
 // Session is one client.
@@ -138,7 +185,8 @@ type Session struct {
 	Pinned   string    `json:"pinned,omitempty"` // why it keeps its conn
 	Server   string    `json:"server,omitempty"` // whose conn it has now
 	Since    time.Time `json:"since"`            // connected
-	Digest   string    `json:"digest,omitempty"` // of the statement that runs now, 16 hex digits
+	Busy     bool      `json:"busy"`
+	Digest   string    `json:"digest,omitempty"` // of the last statement, 16 hex digits
 }
 
 // Digest is what is known of all statements that differ in literals only.
@@ -149,6 +197,7 @@ type Digest struct {
 	Rule         string  `json:"rule"`
 	Count        uint64  `json:"count"`
 	Errors       uint64  `json:"errors"`
+	Rows         uint64  `json:"rows"`
 	TotalSeconds float64 `json:"total_seconds"`
 	MaxSeconds   float64 `json:"max_seconds"`
 }
