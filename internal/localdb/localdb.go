@@ -130,7 +130,7 @@ func (s *Server) startOnFreePort(ctx context.Context) error {
 	}
 	var err error
 	for range 5 {
-		if s.Port, err = freePort(); err != nil {
+		if s.Port, err = FreePort(); err != nil {
 			return err
 		}
 		if err = s.start(ctx); err == nil || !s.portTaken() {

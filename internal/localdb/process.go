@@ -151,9 +151,9 @@ func (p *process) state() byte {
 	return stat[end+2]
 }
 
-// freePort finds a port that nobody listens on. It is below the range that the kernel takes the
+// FreePort finds a port on 127.0.0.1 that nobody listens on. It is below the range that the kernel takes the
 // ports of outgoing connections from, so that a server that is down doesn't lose it to one.
-func freePort() (int, error) {
+func FreePort() (int, error) {
 	for range 200 {
 		port := 15000 + rand.IntN(17000)
 		l, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))
