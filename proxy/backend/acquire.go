@@ -177,7 +177,7 @@ func (s *shardState) pick(v *view, from []*Server, position shard.Position, trie
 	if len(among) == 0 {
 		return nil
 	}
-	return v.balance(among, s.turn.Add(1))
+	return choose(v.balance, among, s.turn.Add(1))
 }
 
 // eligible appends the servers that have applied the position and weren't tried. Those in slow

@@ -19,15 +19,20 @@ const (
 // Policies are the names of all policies.
 var Policies = []string{LeastConnections, Random, RoundRobin, WeightedRoundRobin, Fastest}
 
-// policy chooses one of several servers. Turn grows by one with each choice in the shard.
-type policy func(among []*Server, turn uint64) *Server
-
-var policies = map[string]policy{
-	LeastConnections:   leastConnections,
-	Random:             random,
-	RoundRobin:         roundRobin,
-	WeightedRoundRobin: weightedRoundRobin,
-	Fastest:            fastest,
+// choose picks one of the servers by the policy. Turn grows by one with each choice in the shard.
+// (Direct calls: through a function value the list of servers would have to be allocated.)
+func choose(policy string, among []*Server, turn uint64) *Server {
+	switch policy {
+	case Random:
+		return random(among)
+	case RoundRobin:
+		return roundRobin(among, turn)
+	case WeightedRoundRobin:
+		return weightedRoundRobin(among, turn)
+	case Fastest:
+		return fastest(among)
+	}
+	return leastConnections(among, turn)
 }
 
 func (s *Server) weight() int { return s.settings.Load().weight }
@@ -50,7 +55,7 @@ func at(among []*Server, point int) *Server {
 	return among[len(among)-1]
 }
 
-func random(among []*Server, _ uint64) *Server {
+func random(among []*Server) *Server {
 	return at(among, rand.IntN(max(totalWeight(among), 1)))
 }
 
@@ -87,7 +92,7 @@ func leastConnections(among []*Server, turn uint64) *Server {
 	return weightedRoundRobin(best, turn)
 }
 
-func fastest(among []*Server, _ uint64) *Server {
+func fastest(among []*Server) *Server {
 	if len(among) == 1 {
 		return among[0]
 	}

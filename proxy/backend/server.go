@@ -123,7 +123,13 @@ func (s *Server) close(c *Conn, why string) {
 
 // learn keeps what the server says of itself.
 func (s *Server) learn(g wire.Greeting) {
-	if last := s.greeting.Load(); last == nil || *last != g {
-		s.greeting.Store(&g)
+	last := s.greeting.Load()
+	if last != nil && last.Version == g.Version && last.Charset == g.Charset && sameState(last.Defaults, g.Defaults) {
+		return
 	}
+	s.greeting.Store(&g)
+}
+
+func sameState(a, b *wire.State) bool {
+	return a == b || a != nil && b != nil && a.Equal(b)
 }

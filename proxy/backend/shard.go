@@ -60,7 +60,7 @@ type view struct {
 
 	window  time.Duration // how long a request waits for a server
 	holdMax int
-	balance policy
+	balance string
 }
 
 // conflict is the suspicion that two servers are writable. It is confirmed when both say so to a
@@ -122,7 +122,7 @@ func (s *shardState) update(change func()) {
 // refresh makes the view anew. It is called with mu held.
 func (s *shardState) refresh() {
 	last := s.view.Load()
-	v := &view{window: s.window, holdMax: s.holdMax, balance: policies[s.cfg.Balance]}
+	v := &view{window: s.window, holdMax: s.holdMax, balance: s.cfg.Balance}
 	writable := s.writable()
 	switch {
 	case len(writable) > 1:
