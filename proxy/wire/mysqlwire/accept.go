@@ -166,7 +166,7 @@ func (a *Accepted) Reauth(payload []byte, io PacketIO) error {
 		return err
 	}
 	c := &claim{io: io, offered: u.plugin, plugin: u.plugin, salt: a.Salt, answer: u.auth}
-	if u.plugin == pluginSHA2 { // as a server does: its clients send nothing of worth with the command
+	if a.Capabilities&ClientPluginAuth != 0 { // as servers do: what comes with the command isn't looked at
 		c.offered, c.answer = "", nil
 	}
 	if err := a.prove(u.user, c); err != nil {

@@ -15,6 +15,7 @@ import (
 const (
 	pluginNative  = "mysql_native_password"
 	pluginSHA2    = "caching_sha2_password"
+	pluginSHA256  = "sha256_password"
 	pluginEd25519 = "client_ed25519"
 	pluginClear   = "mysql_clear_password"
 )
@@ -107,8 +108,8 @@ func parseAuthSwitch(p []byte) (plugin string, salt []byte, err error) {
 		return "", nil, fmt.Errorf("the server asks for the authentication of before MySQL 4.1: %w", errOldClient)
 	}
 	plugin, salt = string(r.nulOrRest()), r.p
-	if n := len(salt); n > 0 && salt[n-1] == 0 {
-		salt = salt[:n-1]
+	if len(salt) == saltSize+1 && salt[saltSize] == 0 { // but client_ed25519's ends as it likes
+		salt = salt[:saltSize]
 	}
 	if tooLong(plugin) {
 		return "", nil, malformed("authentication switch")

@@ -25,6 +25,8 @@ func (s *serverLogin) authenticate() ([]byte, error) {
 			err = s.switchMethod(p)
 		case p[0] == markAuthMore && s.plugin == pluginSHA2:
 			err = s.more(p[1:])
+		case p[0] == markAuthMore && s.plugin == pluginSHA256:
+			err = s.sendEncrypted(p[1:])
 		default:
 			err = fmt.Errorf("%s: unexpected packet %#x", s.plugin, p[0])
 		}
@@ -51,7 +53,7 @@ func (s *serverLogin) switchMethod(p []byte) error {
 // knows reports whether Leat can answer by that method.
 func (s *serverLogin) knows(plugin string) bool {
 	switch plugin {
-	case pluginNative, pluginSHA2, pluginEd25519:
+	case pluginNative, pluginSHA2, pluginSHA256, pluginEd25519:
 		return true
 	case pluginClear:
 		return s.secure
@@ -66,6 +68,10 @@ func (s *serverLogin) answer() ([]byte, error) {
 		return nativeAnswer(password, s.salt), nil
 	case s.plugin == pluginSHA2:
 		return sha2Answer(password, s.salt), nil
+	case s.plugin == pluginSHA256 && !s.secure && password != "":
+		return []byte{sha256RequestKey}, nil
+	case s.plugin == pluginSHA256:
+		return append([]byte(password), 0), nil
 	case s.plugin == pluginEd25519:
 		return ed25519Answer(password, s.salt)
 	case s.plugin == pluginClear && s.secure:
@@ -102,7 +108,12 @@ func (s *serverLogin) more(data []byte) error {
 	if len(p) < 2 || p[0] != markAuthMore {
 		return malformed("the server's RSA key")
 	}
-	key, err := parsePublicKey(p[1:])
+	return s.sendEncrypted(p[1:])
+}
+
+// sendEncrypted sends the password under a key that the server has sent.
+func (s *serverLogin) sendEncrypted(pem []byte) error {
+	key, err := parsePublicKey(pem)
 	if err != nil {
 		return err
 	}

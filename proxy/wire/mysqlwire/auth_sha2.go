@@ -23,6 +23,10 @@ const (
 	sha2Full       = 4 // server: send the password
 )
 
+// sha256RequestKey is the byte by which a client of sha256_password asks for the RSA key. That method is
+// caching_sha2_password without its fast path; MySQL asks for it to hide that a user doesn't exist.
+const sha256RequestKey = 1
+
 // maxSHA2Password is the longest password of caching_sha2_password, in bytes.
 const maxSHA2Password = 256
 

@@ -119,14 +119,11 @@ func (v *Verifier) checkNative(salt, answer []byte) bool {
 	return nativeMatches(*v.native, salt, answer)
 }
 
-// checkFast checks an answer by the fast path of caching_sha2_password. When it isn't known what to
-// compare with, only the full path can tell.
-func (v *Verifier) checkFast(salt, answer []byte) (ok, known bool) {
+// checkFast checks an answer by the fast path of caching_sha2_password, which can only work once what
+// to compare with is known.
+func (v *Verifier) checkFast(salt, answer []byte) bool {
 	digest := v.digest.Load()
-	if digest == nil {
-		return false, false
-	}
-	return sha2Matches(*digest, salt, answer), true
+	return digest != nil && sha2Matches(*digest, salt, answer)
 }
 
 // checkPassword checks the password itself, and remembers a right one for the fast path.

@@ -195,6 +195,9 @@ func TestCompressedDeadline(t *testing.T) {
 }
 
 func TestCompressedAllocations(t *testing.T) {
+	if raceEnabled {
+		t.Skip("pools lose some of what is put into them")
+	}
 	chunk := bytes.Repeat([]byte("some rows of a reply "), 500)
 	for name, algorithm := range algorithms {
 		var wireBytes bytes.Buffer
@@ -209,8 +212,8 @@ func TestCompressedAllocations(t *testing.T) {
 				t.Fatal(err)
 			}
 		})
-		if got > 10 {
-			t.Errorf("%s: %.0f allocations for a frame each way, want at most 10", name, got)
+		if got > 4 {
+			t.Errorf("%s: %.0f allocations for a frame each way, want at most 4", name, got)
 		}
 	}
 }

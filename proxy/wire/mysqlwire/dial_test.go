@@ -50,7 +50,7 @@ func TestLogin(t *testing.T) {
 		{"sha2, wrong", "tcp", pluginSHA2, stored, nil, "wrong", "using password: YES"},
 		{"sha2, full by RSA", "tcp", pluginSHA2, stored, nil, "secret", ""},
 		{"switch to native", "tcp", pluginSHA2, native, nil, "secret", ""},
-		{"switch from an unknown method", "tcp", "sha256_password", native, nil, "secret", ""},
+		{"switch from an unknown method", "tcp", "dialog", native, nil, "secret", ""},
 		{"TLS", "tcp", pluginSHA2, NewVerifier("secret"), clientTLS(), "secret", ""},
 		{"unix", "unix", pluginSHA2, NewVerifier("secret"), nil, "secret", ""},
 		{"empty", "tcp", pluginSHA2, NewVerifier(""), nil, "", ""},

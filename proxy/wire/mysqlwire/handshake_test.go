@@ -204,6 +204,10 @@ func TestAuthSwitch(t *testing.T) {
 	if err != nil || plugin != pluginSHA2 || !bytes.Equal(got, salt[:]) {
 		t.Errorf("got %q, %x, %v", plugin, got, err)
 	}
+	long := append([]byte("\xfeclient_ed25519\x00"), make([]byte, 32)...)
+	if plugin, got, err := parseAuthSwitch(long); err != nil || plugin != pluginEd25519 || len(got) != 32 {
+		t.Errorf("got %q, %x, %v, want 32 zero bytes", plugin, got, err)
+	}
 	if _, _, err := parseAuthSwitch([]byte{markEOF}); !errors.Is(err, errOldClient) {
 		t.Errorf("old switch: got %v, want a refusal", err)
 	}
@@ -214,6 +218,9 @@ func FuzzAuthSwitch(f *testing.F) {
 	f.Fuzz(func(t *testing.T, p []byte) {
 		plugin, salt, err := parseAuthSwitch(p)
 		if err != nil {
+			return
+		}
+		if len(salt) != saltSize {
 			return
 		}
 		again, saltAgain, err := parseAuthSwitch(appendAuthSwitch(nil, plugin, salt))
