@@ -29,9 +29,12 @@ type Conn struct {
 	tx     wire.TxState
 	nextTx bool // characteristics wait for the next transaction
 	locked bool // LOCK TABLES holds
-	batch  bool // multi-statements are accepted
-	stmts  serverStmts
-	relay  relay // reused by each request
+
+	collationUnknown bool // SET NAMES was reported, which leaves the collation out
+
+	batch bool // multi-statements are accepted
+	stmts serverStmts
+	relay relay // reused by each request
 }
 
 var _ wire.Conn = (*Conn)(nil)
@@ -207,7 +210,7 @@ func (c *Conn) Adopt(want *wire.State) error {
 	if c.state.Database() != want.Database() {
 		return errors.New("a current database can't be taken back from a conn")
 	}
-	c.state = want
+	c.state, c.collationUnknown = want, false
 	return nil
 }
 
@@ -286,6 +289,9 @@ func (c *Conn) Do(req *wire.Request, client wire.Client, opts *wire.Options) (ou
 	r := &c.relay
 	*r = relay{conn: c, to: to, out: &out, opts: opts, types: r.types}
 	err = r.run(kind, s)
+	if err == nil && c.collationUnknown {
+		err = c.learnCollation()
+	}
 	if err == nil && kind == shapePrepare && out.Err == nil {
 		out.Prepared = req.Stmt
 	}

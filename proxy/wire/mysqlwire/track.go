@@ -3,6 +3,7 @@ package mysqlwire
 // track.go: what the server's session trackers tell, kept on the conn, and filtered for the client.
 
 import (
+	"bytes"
 	"strings"
 
 	"leat/proxy/wire"
@@ -19,7 +20,6 @@ var ignoredVariables = map[string]bool{
 	"rand_seed1":                     true,
 	"rand_seed2":                     true,
 	"timestamp":                      true,
-	"character_set_connection":       true, // follows collation_connection
 	"character_set_database":         true, // follows the database
 	"collation_database":             true,
 	"in_transaction":                 true,
@@ -35,6 +35,7 @@ var ignoredVariables = map[string]bool{
 
 // observe takes the tracker data of one OK packet into the conn's state and the outcome.
 func (c *Conn) observe(track []byte, out *wire.Outcome) error {
+	changed, told := false, false
 	for len(track) > 0 {
 		e, rest, err := nextTrack(track)
 		if err != nil {
@@ -43,7 +44,7 @@ func (c *Conn) observe(track []byte, out *wire.Outcome) error {
 		track = rest
 		switch e.kind {
 		case TrackSystemVariables:
-			err = eachVariable(e.data, func(name, value []byte) { c.observeVariable(name, value, out) })
+			err = eachVariable(e.data, func(name, value []byte) { told = c.observeVariable(name, value, out) || told })
 			if err != nil {
 				return err
 			}
@@ -53,8 +54,9 @@ func (c *Conn) observe(track []byte, out *wire.Outcome) error {
 				return malformed("tracked schema")
 			}
 			c.state = c.state.WithDatabase(string(name))
+			told = true
 		case TrackStateChange:
-			out.StateChanged = true
+			changed = true
 		case TrackGTIDs:
 			if len(e.data) > 1 { // one byte of encoding, then the set
 				if set, _, ok := readLenencString(e.data[1:]); ok {
@@ -66,24 +68,51 @@ func (c *Conn) observe(track []byte, out *wire.Outcome) error {
 			c.nextTx = ok && len(text) > 0
 		case TrackTxState:
 			text, _, ok := readLenencString(e.data)
-			c.locked = ok && strings.IndexByte(string(text), 'L') >= 0
+			c.locked = ok && bytes.IndexByte(text, 'L') >= 0
 		}
 	}
+	out.StateChanged = out.StateChanged || changed && !told
 	return nil
 }
 
-func (c *Conn) observeVariable(name, value []byte, out *wire.Outcome) {
+// observeVariable takes one variable's new value. It reports whether that says what has changed.
+func (c *Conn) observeVariable(name, value []byte, out *wire.Outcome) bool {
 	switch {
 	case string(name) == "last_gtid":
 		out.Position = string(value)
+		return false
+	case string(name) == "character_set_connection":
+		c.collationUnknown = true // SET NAMES reports the charset and not the collation
+		return true
 	case ignoredVariables[string(name)]:
+		return false
+	case string(name) == "collation_connection":
+		c.collationUnknown = false
 	case c.readOnly && (string(name) == "transaction_read_only" || string(name) == "tx_read_only"):
-	default:
-		key := strings.ToLower(string(name))
-		if old, ok := c.state.Get(key); !ok || old != string(value) {
-			c.state = c.state.With(key, string(value))
-		}
+		return true
 	}
+	key := strings.ToLower(string(name))
+	if old, ok := c.state.Get(key); !ok || old != string(value) {
+		c.state = c.state.With(key, string(value))
+	}
+	return true
+}
+
+// learnCollation asks for the collation after a SET NAMES, whose report leaves it out.
+func (c *Conn) learnCollation() error {
+	if !c.collationUnknown {
+		return nil
+	}
+	c.collationUnknown = false
+	rows, err := c.query("SELECT @@collation_connection")
+	if err != nil {
+		return err
+	}
+	if len(rows) != 1 {
+		return malformed("answer to @@collation_connection")
+	}
+	c.state = c.state.With("collation_connection", rows[0][0])
+	return nil
 }
 
 // trackers are the session_track_* settings that a client believes to be in force. Leat keeps its
