@@ -17,8 +17,6 @@ const (
 	maxName = 1 << 10
 	// maxLoginPacket bounds every packet of a log-in, in bytes.
 	maxLoginPacket = maxAttributes + 16<<10
-	// sslRequestSize is the size of a request for TLS: a handshakeResponse that ends before the user.
-	sslRequestSize = 32
 )
 
 // Attribute is one connection attribute: what a client tells of itself, such as program_name.
@@ -148,26 +146,6 @@ type changeUser struct {
 	charset    uint16 // zero: not sent
 	plugin     string
 	attributes []Attribute
-}
-
-// append appends the payload, command byte first, for a client with these capabilities.
-func (c *changeUser) append(dst []byte, caps Capability) []byte {
-	dst = append(dst, ComChangeUser)
-	dst = append(append(dst, c.user...), 0)
-	if caps&ClientSecureConnection != 0 {
-		dst = append(append(dst, byte(len(c.auth))), c.auth...)
-	} else {
-		dst = append(append(dst, c.auth...), 0)
-	}
-	dst = append(append(dst, c.database...), 0)
-	dst = binary.LittleEndian.AppendUint16(dst, c.charset)
-	if caps&ClientPluginAuth != 0 {
-		dst = append(append(dst, c.plugin...), 0)
-	}
-	if caps&ClientConnectAttrs != 0 {
-		dst = appendAttributes(dst, c.attributes)
-	}
-	return dst
 }
 
 // parseChangeUser reads the payload of COM_CHANGE_USER from a client with these capabilities.

@@ -2,6 +2,7 @@ package mysqlwire
 
 import (
 	"bytes"
+	"encoding/binary"
 	"errors"
 	"reflect"
 	"strings"
@@ -161,6 +162,26 @@ func FuzzHandshakeResponse(f *testing.F) {
 			t.Fatalf("got %+v, %v, want %+v", again, err, h)
 		}
 	})
+}
+
+// append appends the payload, command byte first, for a client with these capabilities.
+func (c *changeUser) append(dst []byte, caps Capability) []byte {
+	dst = append(dst, ComChangeUser)
+	dst = append(append(dst, c.user...), 0)
+	if caps&ClientSecureConnection != 0 {
+		dst = append(append(dst, byte(len(c.auth))), c.auth...)
+	} else {
+		dst = append(append(dst, c.auth...), 0)
+	}
+	dst = append(append(dst, c.database...), 0)
+	dst = binary.LittleEndian.AppendUint16(dst, c.charset)
+	if caps&ClientPluginAuth != 0 {
+		dst = append(append(dst, c.plugin...), 0)
+	}
+	if caps&ClientConnectAttrs != 0 {
+		dst = appendAttributes(dst, c.attributes)
+	}
+	return dst
 }
 
 func TestChangeUser(t *testing.T) {
