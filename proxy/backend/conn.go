@@ -56,7 +56,7 @@ func (c *Conn) Server() *Server { return c.server }
 func (c *Conn) Role() wire.Role { return c.role }
 
 // Start says that a request is being sent. It stamps the time that Done measures from.
-func (c *Conn) Start() { c.started.Store(int64(c.server.b.now())) }
+func (c *Conn) Start() { c.started.Store(max(int64(c.server.b.now()), 1)) }
 
 // Done says that the reply to the request ended, and how: nil, a *wire.ServerError, or a
 // *wire.SendError when the conn broke. It feeds the server's moving average and its health: a

@@ -214,9 +214,9 @@ func (s *Server) note(tick uint64, began time.Time, o Observation, err error) (s
 	}
 	switch {
 	case h.up && h.fails >= s.shard.fall:
-		s.turn(false)
+		s.turn(false, first)
 	case !h.up && h.oks > 0 && (first || h.oks >= s.shard.rise):
-		s.turn(true)
+		s.turn(true, first)
 	}
 	return h.up == (h.fails == 0)
 }
@@ -255,21 +255,20 @@ func (h *health) lag() string {
 	return h.seen.Lag.String()
 }
 
-// turn takes the server out or brings it back.
-func (s *Server) turn(up bool) {
+// turn takes the server out or brings it back. First says that no probe was made before.
+func (s *Server) turn(up, first bool) {
 	h, now := &s.health, s.b.now()
 	if h.up {
 		h.upTime += now - h.since
 	}
-	back := up && now > h.first
 	h.up, h.since = up, now
 	switch {
 	case !up:
 		h.fresh, h.freshOKs = false, 0 // it may come back far behind
 		s.log().Warn("server is down", slog.Any("error", h.err))
 		s.pool.failAll(h.err)
-	case back:
-		s.warm.Store(int64(now))
+	case !first:
+		s.warm.Store(max(int64(now), 1))
 		s.log().Info("server is back")
 	default:
 		s.log().Info("server is up")
