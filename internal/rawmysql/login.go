@@ -40,7 +40,7 @@ func (c *Conn) login() error {
 	if err := c.writePacket(f.Seq+1, c.loginResponse(answer)); err != nil {
 		return err
 	}
-	return c.finishLogin(c.Greeting.Plugin, c.Greeting.salt)
+	return c.finishLogin(c.Greeting.salt)
 }
 
 func (g *Greeting) parse(p []byte) error {
@@ -89,7 +89,7 @@ func appendAttributes(p []byte, attributes map[string]string) []byte {
 }
 
 // finishLogin answers what the server asks until it is content.
-func (c *Conn) finishLogin(plugin string, salt []byte) error {
+func (c *Conn) finishLogin(salt []byte) error {
 	for range 10 {
 		f, err := c.readFrame()
 		if err != nil {
@@ -106,8 +106,8 @@ func (c *Conn) finishLogin(plugin string, salt []byte) error {
 			return parseError(f.Payload)
 		case 0xfe: // another plugin is wanted
 			name, data, _ := bytes.Cut(body, []byte{0})
-			plugin, salt = string(name), bytes.TrimSuffix(data, []byte{0})
-			answer, err = scramble(plugin, c.opts.Password, salt)
+			salt = bytes.TrimSuffix(data, []byte{0})
+			answer, err = scramble(string(name), c.opts.Password, salt)
 		case 0x01: // more of caching_sha2_password
 			answer, err = c.moreSHA2(body, salt)
 		default:
@@ -198,5 +198,5 @@ func (c *Conn) ChangeUser(user, password, database string) error {
 	if err := c.Send(p); err != nil {
 		return err
 	}
-	return c.finishLogin(c.Greeting.Plugin, c.Greeting.salt)
+	return c.finishLogin(c.Greeting.salt)
 }
