@@ -92,6 +92,9 @@ func leastConnections(among []*Server, turn uint64) *Server {
 	return weightedRoundRobin(best, turn)
 }
 
+// tie is how much slower a server must be to be passed over: chance decides among near equals.
+const tie = 1.2
+
 func fastest(among []*Server) *Server {
 	if len(among) == 1 {
 		return among[0]
@@ -107,7 +110,7 @@ func fastest(among []*Server) *Server {
 		costA, costB = 1, 1 // one isn't measured yet: by load alone
 	}
 	loadA, loadB := 1+float64(a.pool.load.Load()), 1+float64(b.pool.load.Load())
-	if costB*loadB*float64(a.weight()) < costA*loadA*float64(b.weight()) {
+	if tie*costB*loadB*float64(a.weight()) < costA*loadA*float64(b.weight()) {
 		return b
 	}
 	return a
@@ -145,6 +148,13 @@ func (s *speed) observe(now, took time.Duration) {
 	}
 	keep := math.Exp(-float64(now-time.Duration(s.updated.Load())) / float64(fadeSamples))
 	s.store(now, average*keep+sample*(1-keep))
+}
+
+// keep counts a request that the server refused: no faster than the others.
+func (s *speed) keep(now, took time.Duration) {
+	if average := s.at(now); average > 0 {
+		s.store(now, max(average, float64(took)))
+	}
 }
 
 // punish makes an error count as a slow reply: failing fast must not attract traffic.

@@ -75,6 +75,7 @@ func (c *Conn) Done(err error) {
 	switch {
 	case errors.Is(err, wire.ErrClientGone) || errors.Is(err, context.Canceled):
 	case errors.As(err, &refused):
+		s.speed.keep(now, took)
 		if c.role == wire.Primary && isReadOnlyError(refused) {
 			s.shard.doubt(s, "it answers: "+refused.Message)
 		}
