@@ -250,7 +250,7 @@ func TestHoldIsFairAndPaced(t *testing.T) {
 				t.Errorf("%d wait at the server at once, want %d at most", n, pace)
 			}
 		}
-		if worst >= pace {
+		if worst > 2*pace {
 			t.Errorf("a write was served %d places off its turn", worst)
 		}
 		if got := w.get(addrP).mostOpen; got > 5+1 { // and the one that showed the greeting
