@@ -7,8 +7,14 @@ import (
 	"fmt"
 	"net/netip"
 	"regexp"
+	"slices"
 	"time"
+
+	"leat/proxy/backend"
 )
+
+// DefaultMaxClients is the default of Config.MaxClients.
+const DefaultMaxClients = 10_000
 
 // Config of a Server. Zero values take the defaults named here; cmd/leat fills it from the file.
 type Config struct {
@@ -70,7 +76,7 @@ const (
 
 // withDefaults returns the Config with every zero value that has a default replaced by it.
 func (c Config) withDefaults() Config {
-	setDefault(&c.MaxClients, 10_000)
+	setDefault(&c.MaxClients, DefaultMaxClients)
 	setDefault(&c.HandshakeTimeout, 10*time.Second)
 	setDefault(&c.IdleTimeout, 8*time.Hour)
 	setDefault(&c.SlowQuery, time.Second)
@@ -78,7 +84,21 @@ func (c Config) withDefaults() Config {
 	setDefault(&c.MaxStatements, 16_382)
 	setDefault(&c.Digests, 1_000)
 	setDefault(&c.Consistency, "session")
+	c.Users = slices.Clone(c.Users)
+	for i := range c.Users {
+		u := &c.Users[i]
+		u.ServerUser, u.ServerPassword = u.ServerLogin()
+		setDefault(&u.Class, backend.Online)
+	}
 	return c
+}
+
+// ServerLogin is how the user's conns log in to the servers.
+func (u *User) ServerLogin() (name, password string) {
+	name, password = u.ServerUser, u.ServerPassword
+	setDefault(&name, u.Name)
+	setDefault(&password, u.Password)
+	return name, password
 }
 
 func setDefault[T comparable](field *T, value T) {
@@ -90,6 +110,7 @@ func setDefault[T comparable](field *T, value T) {
 
 // Validate reports everything that is wrong with the Config, joined into one error; nil when nothing is.
 func (c Config) Validate() error {
+	users := c.Users // as given: a default may hide that something is missing
 	c = c.withDefaults()
 	var errs []error
 	wrong := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
@@ -116,7 +137,7 @@ func (c Config) Validate() error {
 		}
 	}
 	seen := map[string]bool{}
-	for _, u := range c.Users {
+	for _, u := range users {
 		if err := u.Validate(); err != nil {
 			errs = append(errs, err)
 		}
@@ -148,7 +169,7 @@ func (u User) Validate() error {
 	if u.Verifier != "" && u.ServerPassword == "" {
 		wrong("a verifier can't log in to a server; a server password is needed too")
 	}
-	if u.Class != "" && u.Class != "online" && u.Class != "batch" {
+	if u.Class != "" && u.Class != backend.Online && u.Class != backend.Batch {
 		wrong("class %q is neither online nor batch", u.Class)
 	}
 	return errors.Join(errs...)

@@ -1,4 +1,4 @@
-package mysqlwire
+package wire
 
 import (
 	"bytes"
@@ -6,8 +6,6 @@ import (
 	"io"
 	"strings"
 	"testing"
-
-	"leat/proxy/wire"
 )
 
 func TestProxyHeader(t *testing.T) {
@@ -27,26 +25,26 @@ func TestProxyHeader(t *testing.T) {
 		{"mapped", "PROXY TCP6 ::ffff:192.0.2.1 ::1 51234 3306\r\n", "192.0.2.1:51234", nil},
 		{"unknown", "PROXY UNKNOWN\r\n", none, nil},
 		{"unknown with more", "PROXY UNKNOWN ffff:: ffff:: 1 2\r\n", none, nil},
-		{"family and address", "PROXY TCP4 2001:db8::1 2001:db8::9 51234 3306\r\n", none, wire.ErrMalformed},
-		{"zone", "PROXY TCP6 fe80::1%eth0 2001:db8::9 51234 3306\r\n", none, wire.ErrMalformed},
-		{"port", "PROXY TCP4 192.0.2.1 192.0.2.9 65536 3306\r\n", none, wire.ErrMalformed},
-		{"signed port", "PROXY TCP4 192.0.2.1 192.0.2.9 +1 3306\r\n", none, wire.ErrMalformed},
-		{"few fields", "PROXY TCP4 192.0.2.1\r\n", none, wire.ErrMalformed},
-		{"UDP", "PROXY UDP4 192.0.2.1 192.0.2.9 1 2\r\n", none, wire.ErrMalformed},
-		{"endless", "PROXY TCP4 " + strings.Repeat("1", 200), none, wire.ErrTooLarge},
+		{"family and address", "PROXY TCP4 2001:db8::1 2001:db8::9 51234 3306\r\n", none, ErrMalformed},
+		{"zone", "PROXY TCP6 fe80::1%eth0 2001:db8::9 51234 3306\r\n", none, ErrMalformed},
+		{"port", "PROXY TCP4 192.0.2.1 192.0.2.9 65536 3306\r\n", none, ErrMalformed},
+		{"signed port", "PROXY TCP4 192.0.2.1 192.0.2.9 +1 3306\r\n", none, ErrMalformed},
+		{"few fields", "PROXY TCP4 192.0.2.1\r\n", none, ErrMalformed},
+		{"UDP", "PROXY UDP4 192.0.2.1 192.0.2.9 1 2\r\n", none, ErrMalformed},
+		{"endless", "PROXY TCP4 " + strings.Repeat("1", 200), none, ErrTooLarge},
 		{"cut", "PROXY TCP4 192.0.2.1", none, io.ErrUnexpectedEOF},
 		{"empty", "", none, io.EOF},
-		{"a client", "\x20\x00\x00\x01\x05\xa6\x03\x00\x00\x00\x00\x01\x2d", none, wire.ErrMalformed},
+		{"a client", "\x20\x00\x00\x01\x05\xa6\x03\x00\x00\x00\x00\x01\x2d", none, ErrMalformed},
 		{"2: TCP4", v2(0x21, 0x11, tcp4), "192.0.2.1:51234", nil},
 		{"2: TCP4 and extensions", v2(0x21, 0x11, tcp4+"\x04\x00\x03abc"), "192.0.2.1:51234", nil},
 		{"2: TCP6", v2(0x21, 0x21, tcp6), "[2001:db8::1]:51234", nil},
 		{"2: mapped", v2(0x21, 0x21, mapped), "192.0.2.1:51234", nil},
 		{"2: local", v2(0x20, 0x00, ""), none, nil},
 		{"2: unix", v2(0x21, 0x31, strings.Repeat("/", 216)), none, nil},
-		{"2: version", v2(0x31, 0x11, tcp4), none, wire.ErrMalformed},
-		{"2: command", v2(0x22, 0x11, tcp4), none, wire.ErrMalformed},
-		{"2: short addresses", v2(0x21, 0x11, tcp4[:11]), none, wire.ErrMalformed},
-		{"2: too long", v2(0x21, 0x11, strings.Repeat("x", maxProxyV2+1)), none, wire.ErrTooLarge},
+		{"2: version", v2(0x31, 0x11, tcp4), none, ErrMalformed},
+		{"2: command", v2(0x22, 0x11, tcp4), none, ErrMalformed},
+		{"2: short addresses", v2(0x21, 0x11, tcp4[:11]), none, ErrMalformed},
+		{"2: too long", v2(0x21, 0x11, strings.Repeat("x", maxProxyV2+1)), none, ErrTooLarge},
 		{"2: cut", v2(0x21, 0x11, tcp4)[:20], none, io.ErrUnexpectedEOF},
 	}
 	for _, tt := range tests {

@@ -1,0 +1,234 @@
+package proxy
+
+// flight.go: requests that are at a server, and stopping them: KILL, time-outs, clients that went away.
+// One watcher looks after all sessions; a session's own goroutine only ever waits.
+
+import (
+	"context"
+	"log/slog"
+	"time"
+
+	"leat/proxy/backend"
+	"leat/proxy/wire"
+	"leat/router"
+)
+
+// flight is a session's request on its way. It is guarded by the session's mu.
+type flight struct {
+	conn   *backend.Conn // nil: none
+	target backend.Target
+	since  time.Time
+	class  router.Class
+	reason cancelReason
+	// stopped is closed when a cancel under way has ended, whatever it did; nil: none was asked for.
+	stopped chan struct{}
+}
+
+// cancelReason is why Leat stopped a statement.
+type cancelReason uint8
+
+const (
+	notCancelled cancelReason = iota
+	cancelKill
+	cancelTimeout
+	cancelGone
+)
+
+// takeOff notes that a request goes to a server.
+func (s *session) takeOff(conn *backend.Conn, plan *router.Plan) {
+	conn.Start()
+	s.mu.Lock()
+	s.flight = flight{conn: conn, target: conn.Target(), since: time.Now(), class: plan.Class}
+	s.shown.digest = plan.Digest
+	s.mu.Unlock()
+}
+
+// land notes that the reply has ended. If a cancel is under way it is waited for, so that it can't hit
+// what the conn does next.
+func (s *session) land(conn *backend.Conn) cancelReason {
+	s.mu.Lock()
+	f := s.flight
+	s.flight = flight{}
+	s.mu.Unlock()
+	if f.stopped != nil {
+		<-f.stopped
+	}
+	return f.reason
+}
+
+// cleanse gets rid of a cancel that may have come too late and would stop the next statement: a conn
+// that is held is asked a question, which takes the cancel upon itself; any other was never given back dirty.
+func (s *session) cleanse(conn *backend.Conn) error {
+	if s.conn != conn {
+		return nil
+	}
+	for range 2 {
+		if err := conn.Ping(); err == nil {
+			return nil
+		}
+	}
+	return nil
+}
+
+// cancelFlight asks the server to stop what the session runs. It returns at once; false means that
+// nothing runs, or that it is being stopped already.
+func (s *session) cancelFlight(reason cancelReason) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.flight.conn == nil || s.flight.stopped != nil {
+		return false
+	}
+	s.flight.reason = reason
+	done := make(chan struct{})
+	s.flight.stopped = done
+	target := s.flight.target
+	go func() {
+		defer close(done)
+		s.server.cancel(target)
+	}()
+	return true
+}
+
+// cancelTimeoutAfter bounds one cancel: a new connection, a log-in and a KILL.
+const cancelTimeoutAfter = 5 * time.Second
+
+// cancel stops a statement over a side connection. At most maxCancels run at once.
+func (s *Server) cancel(target backend.Target) {
+	s.cancels <- struct{}{}
+	defer func() { <-s.cancels }()
+	ctx, done := context.WithTimeout(context.Background(), cancelTimeoutAfter)
+	defer done()
+	s.counters.cancels.Add(1)
+	if err := s.backend.Cancel(ctx, target); err != nil {
+		s.log.LogAttrs(ctx, slog.LevelWarn, "could not cancel a statement", slog.Any("error", err))
+	}
+}
+
+const maxCancels = 16
+
+// stop cancels what a conn runs that is about to be discarded: its client has gone.
+func (s *Server) stop(conn *backend.Conn) { s.cancel(conn.Target()) }
+
+// kill serves KILL: of a statement (query) or of a whole client.
+func (s *session) kill(r *wire.Request, id uint32, query bool) error {
+	target := s.server.session(id)
+	if target == nil {
+		s.client.SendServerError(&wire.ServerError{Number: 1094, SQLState: "HY000", Message: "Unknown thread id: " + utoa(id)})
+		return nil
+	}
+	s.mu.Lock()
+	user := s.user
+	s.mu.Unlock()
+	if target.userName() != user.Name && !user.Admin {
+		s.client.SendServerError(&wire.ServerError{Number: 1095, SQLState: "HY000", Message: "You are not owner of thread " + utoa(id)})
+		return nil
+	}
+	if target == s {
+		s.client.SendServerError(s.killedSelf(query))
+		if !query {
+			return errEnd
+		}
+		return nil
+	}
+	target.killed(query)
+	s.client.SendOK(r, s.tx, s.autocommit())
+	return nil
+}
+
+// killedSelf is what a client gets that kills itself.
+func (s *session) killedSelf(query bool) *wire.ServerError {
+	if !query && s.readFacts().Flavor == wire.FlavorMariaDB {
+		return &wire.ServerError{Number: 1927, SQLState: "70100", Message: "Connection was killed"}
+	}
+	return &wire.ServerError{Number: 1317, SQLState: "70100", Message: "Query execution was interrupted"}
+}
+
+// killed stops the session's statement, and unless query the session itself.
+func (s *session) killed(query bool) {
+	s.cancelFlight(cancelKill)
+	if query {
+		return
+	}
+	s.mu.Lock()
+	if s.ending == nil {
+		s.ending = wire.Errorf(wire.CodeCancelled, "Connection was killed")
+	}
+	s.mu.Unlock()
+	s.cancel()
+	s.client.Close()
+}
+
+// Kill ends a client's session, for the admin API. The error says that there is none with that id.
+func (s *Server) Kill(id uint32) error {
+	ss := s.session(id)
+	if ss == nil {
+		return wire.Errorf(wire.CodeNoSuchThread, "no client has id %d: list them with leatctl sessions", id)
+	}
+	ss.killed(false)
+	return nil
+}
+
+// Run watches over sessions that wait until ctx ends: clients that went away, statements and transactions
+// over their time, idle clients.
+func (s *Server) Run(ctx context.Context) error {
+	const pace = 100 * time.Millisecond
+	ticker := time.NewTicker(pace)
+	defer ticker.Stop()
+	var all []*session
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-ticker.C:
+		}
+		all = s.appendSessions(all[:0])
+		now := time.Now()
+		cfg := &s.world.Load().cfg
+		for _, ss := range all {
+			ss.watch(now, cfg)
+		}
+		clear(all)
+	}
+}
+
+func (s *Server) appendSessions(all []*session) []*session {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, ss := range s.sessions {
+		all = append(all, ss)
+	}
+	return all
+}
+
+// patience is how long a request may take before its client is looked after.
+const patience = 200 * time.Millisecond
+
+// watch looks after one session.
+func (s *session) watch(now time.Time, cfg *Config) {
+	s.mu.Lock()
+	f, active, txSince := s.flight, time.Unix(0, s.active.Load()), s.shown.txSince
+	s.mu.Unlock()
+	if s.busy.Load() {
+		took := now.Sub(active)
+		switch {
+		case took < patience:
+		case s.client.Gone():
+			s.cancelFlight(cancelGone)
+			s.cancel() // if it waits for a conn
+		case cfg.QueryTimeout > 0 && f.conn != nil && now.Sub(f.since) > cfg.QueryTimeout:
+			s.cancelFlight(cancelTimeout)
+		case cfg.TxTimeout > 0 && !txSince.IsZero() && now.Sub(txSince) > cfg.TxTimeout:
+			s.cancelFlight(cancelTimeout)
+		}
+		return
+	}
+	idle := now.Sub(active)
+	switch {
+	case !txSince.IsZero() && cfg.TxIdleTimeout > 0 && idle > cfg.TxIdleTimeout:
+		s.end(wire.Errorf(wire.CodeTxTimeout, "The transaction was rolled back: its client sent nothing for %s (timeouts.tx_idle)", cfg.TxIdleTimeout))
+	case !txSince.IsZero() && cfg.TxTimeout > 0 && now.Sub(txSince) > cfg.TxTimeout:
+		s.end(wire.Errorf(wire.CodeTxTimeout, "The transaction was rolled back: it ran for longer than %s (timeouts.tx)", cfg.TxTimeout))
+	case cfg.IdleTimeout > 0 && idle > cfg.IdleTimeout:
+		s.end(wire.Errorf(wire.CodeIdle, "The client was disconnected by the server because of inactivity."))
+	}
+}

@@ -1,0 +1,261 @@
+package proxy
+
+// forward.go: sending one request to a server, and what to do when that fails.
+
+import (
+	"errors"
+	"log/slog"
+	"strings"
+	"time"
+
+	"leat/proxy/backend"
+	"leat/proxy/wire"
+	"leat/router"
+)
+
+// maxAttempts bounds how often one request is tried: elsewhere, or again when a primary appears.
+const maxAttempts = 4
+
+// forward sends a request where its plan says and passes the reply on. An error ends the session.
+func (s *session) forward(r *wire.Request, plan *router.Plan) error {
+	start := time.Now()
+	t := try{plan: plan}
+	for {
+		out, err := s.attempt(r, &t)
+		if err == nil && out.Err == nil {
+			s.observe(plan, &out, time.Since(start), nil)
+			return nil
+		}
+		again, answer := s.judge(r, &t, &out, err)
+		if again {
+			s.server.counters.retries.Add(1)
+			continue
+		}
+		s.observe(plan, &out, time.Since(start), answer)
+		return s.fail(answer, &out)
+	}
+}
+
+// try is what the attempts at one request have in common.
+type try struct {
+	plan    *router.Plan
+	count   int
+	avoid   *backend.Server // failed the last attempt
+	primary bool            // only the primary will do
+	conn    *backend.Conn   // of the attempt; nil if there was none
+	held    bool            // the conn was held before
+	server  string
+	reason  cancelReason
+}
+
+// attempt sends the request once. After it the session holds the conn, or has given it back.
+func (s *session) attempt(r *wire.Request, t *try) (out wire.Outcome, err error) {
+	t.count++
+	t.held, t.conn, t.reason = s.conn != nil, s.conn, notCancelled
+	if t.conn == nil {
+		if t.conn, err = s.find(r, t); err != nil {
+			return out, err
+		}
+		if err = t.conn.Adopt(s.state); err != nil {
+			s.giveBack(t.conn, err)
+			return out, err
+		}
+	}
+	t.server = t.conn.Server().Address()
+	if err = s.supply(t); err != nil {
+		s.giveBack(t.conn, err)
+		return out, err
+	}
+	conn := t.conn
+	s.takeOff(conn, t.plan)
+	out, err = conn.Do(r, s.client, s.requestOptions(r, t))
+	t.reason = s.land(conn)
+	conn.Done(errorOf(&out, err))
+	s.prepared = out.Prepared != nil
+	s.server.counters.note(conn.Role(), t.plan.Class, &out)
+	switch {
+	case err != nil:
+		s.lose(conn, err)
+	case t.reason != notCancelled:
+		s.settle(conn, r, t.plan, &out)
+		err = s.cleanse(conn)
+	default:
+		s.settle(conn, r, t.plan, &out)
+	}
+	return out, err
+}
+
+// find acquires a conn for a request of a session that holds none.
+func (s *session) find(r *wire.Request, t *try) (*backend.Conn, error) {
+	if t.plan.Needs&(router.Diagnostics|router.RowCount|router.FoundRows) != 0 && t.count == 1 {
+		if conn := s.server.backend.Reacquire(s.last.ticket); conn != nil {
+			return conn, nil
+		}
+		if err := s.last.missed(t.plan); err != nil {
+			return nil, err
+		}
+	}
+	return s.acquire(t.plan, t)
+}
+
+// acquire takes a conn from the pool of the server that the router and the backend choose.
+func (s *session) acquire(plan *router.Plan, t *try) (*backend.Conn, error) {
+	w := s.world
+	facts := s.readFacts()
+	s.mu.Lock()
+	user := s.user
+	s.mu.Unlock()
+	route, err := w.router.Route(plan, &router.Want{
+		Database: s.state.Database(), Class: user.Class, ReadOnlyTx: facts.Mode&wire.ReadOnly != 0,
+	}, w.shards)
+	if err != nil {
+		return nil, err
+	}
+	n := &s.need
+	*n = backend.Need{
+		Shard: route.Shard, Role: route.Role, Class: route.Class, State: s.state, Flags: s.arrival.Flags,
+		User: user.ServerUser, Password: user.ServerPassword,
+	}
+	if plan.Class == router.ClassSession && n.Role == wire.Primary && !s.server.backend.HasPrimary(n.Shard) {
+		n.Role = wire.Replica // a client can set up its session while there is no primary
+	}
+	if facts.Mode&(wire.AutocommitOff|wire.ReadOnly) == wire.AutocommitOff {
+		n.Role = wire.Primary // the read opens a transaction, which may go on to write
+	}
+	if t != nil {
+		n.Avoid = t.avoid
+		if t.primary {
+			n.Role = wire.Primary
+		}
+	}
+	if n.Role == wire.Replica && s.level(plan) != eventual {
+		if time.Now().Before(s.fresh.primaryUntil) {
+			n.Role = wire.Primary
+		} else {
+			n.Position, n.PositionSince = s.fresh.position, s.fresh.since
+		}
+	}
+	return s.server.backend.Acquire(s.ctx, n)
+}
+
+const eventual = "eventual"
+
+// level is the consistency that a request asks for.
+func (s *session) level(plan *router.Plan) string {
+	if plan.Hints.Consistency != "" {
+		return plan.Hints.Consistency
+	}
+	return s.consistency
+}
+
+// requestOptions are the options of one request. They are valid until the next.
+func (s *session) requestOptions(r *wire.Request, t *try) *wire.Options {
+	s.options = wire.Options{
+		LocalInfile: s.world.cfg.LocalInfile && t.plan.Kind == router.KindLoadLocal || t.plan.Statements > 1 && s.world.cfg.LocalInfile,
+		Several:     t.plan.Statements != 1,
+		Binary:      r.Kind == wire.Execute,
+		Batch:       s.client.Batch(),
+	}
+	if len(t.plan.Bare) > 0 || t.plan.Needs&router.Diagnostics != 0 {
+		s.options.Override = s.last.override(t.plan, s.id, t.held)
+	}
+	return &s.options
+}
+
+// judge decides what a failed attempt means: try again, or the error to answer with.
+func (s *session) judge(r *wire.Request, t *try, out *wire.Outcome, err error) (again bool, answer error) {
+	mayRepeat := !out.Replied && !t.held && !r.Long() && t.count < maxAttempts && s.ctx.Err() == nil
+	switch {
+	case err == nil:
+		return mayRepeat && s.misplaced(t, out.Err), s.cancelled(t, out.Err)
+	case errors.Is(err, wire.ErrClientGone), errors.Is(err, wire.ErrTooLarge):
+		return false, err
+	}
+	var lost *wire.SendError
+	if !errors.As(err, &lost) {
+		return false, err // refused before anything was sent
+	}
+	if t.conn != nil {
+		t.avoid = t.conn.Server()
+	}
+	if mayRepeat && (!lost.Sent || t.plan.Retriable) && t.reason == notCancelled {
+		return true, nil
+	}
+	s.server.log.LogAttrs(s.ctx, slog.LevelWarn, "lost a conn in a request", slog.String("server", t.server),
+		slog.Uint64("digest", t.plan.Digest), slog.Bool("sent", lost.Sent), slog.Any("error", lost.Err))
+	switch {
+	case t.reason == cancelTimeout:
+		return false, errQueryTimeout
+	case t.plan.Class == router.ClassRead:
+		return false, wire.Errorf(wire.CodeServerGone, "Lost connection to server %s during query", t.server)
+	case !lost.Sent && !t.held:
+		return false, wire.Errorf(wire.CodeServerGone, "Lost connection to server %s: nothing was sent, try again", t.server)
+	case t.held && s.tx != wire.TxIdle && t.plan.Kind != router.KindCommit:
+		return false, wire.Errorf(wire.CodeServerGone, "Lost connection to server %s during query: the transaction was rolled back, run it again", t.server)
+	}
+	return false, wire.Errorf(wire.CodeUnknownOutcome, "Lost connection to server %s during query: whether the statement took effect is unknown, look before you run it again", t.server)
+}
+
+// misplaced reports whether a server refused a statement only because it takes no writes, so that it may be
+// sent to the primary, or to the one that is about to become it.
+func (s *session) misplaced(t *try, e *wire.ServerError) bool {
+	if !refusesWrites(e) {
+		return false
+	}
+	if t.conn.Role() == wire.Replica && !t.primary {
+		s.server.counters.misroutes.Add(1)
+		s.world.router.Misrouted(t.plan)
+		s.server.log.LogAttrs(s.ctx, slog.LevelWarn, "a replica refused a statement that was taken for a read: it goes to the primary from now on",
+			slog.Uint64("digest", t.plan.Digest), slog.String("server", t.server), slog.Uint64("code", uint64(e.Number)))
+	}
+	t.primary = true
+	return true
+}
+
+// refusesWrites reports whether an error says that the server, or the conn, is read-only or about to go.
+func refusesWrites(e *wire.ServerError) bool {
+	switch e.Number {
+	case 1792, 1836, 3032, 3100: // read-only transaction, read-only mode, offline mode, super-read-only
+		return true
+	case 1290: // "... running with the --read-only option", but also --secure-file-priv and others
+		m := strings.ToLower(e.Message)
+		return strings.Contains(m, "read-only") || strings.Contains(m, "read_only")
+	}
+	return false
+}
+
+var errQueryTimeout = wire.Errorf(wire.CodeQueryTimeout, "Query execution was interrupted, maximum statement execution time exceeded")
+
+// cancelled turns the server's word for a statement that Leat itself stopped into Leat's.
+func (s *session) cancelled(t *try, e *wire.ServerError) error {
+	if t.reason == cancelTimeout {
+		return errQueryTimeout
+	}
+	return e
+}
+
+// fail answers a request that won't be tried again. An error ends the session.
+func (s *session) fail(answer error, out *wire.Outcome) error {
+	if errors.Is(answer, wire.ErrClientGone) || errors.Is(answer, wire.ErrTooLarge) {
+		return answer
+	}
+	if out.Replied && out.Err != nil {
+		return nil // the error was passed on in its place
+	}
+	if s.client.Torn() {
+		return errEnd
+	}
+	s.sendAny(answer)
+	if s.lostState() {
+		return errEnd
+	}
+	return nil
+}
+
+// errorOf is what the backend's passive health learns of a request.
+func errorOf(out *wire.Outcome, err error) error {
+	if err == nil && out.Err != nil {
+		return out.Err
+	}
+	return err
+}

@@ -1,0 +1,106 @@
+package proxy
+
+// prepared.go: prepared statements. A client's statement belongs to its session; each run goes where the
+// router sends it, and the conn there prepares it if it hasn't yet.
+
+import (
+	"leat/proxy/wire"
+	"leat/router"
+)
+
+func (s *session) prepare(r *wire.Request) error {
+	if s.client.Statements() >= s.world.cfg.MaxStatements {
+		s.client.SendError(wire.Errorf(wire.CodeTooManyStatements, "Can't create more than max_prepared_stmt_count statements (current value: %d)", s.world.cfg.MaxStatements))
+		return nil
+	}
+	if r.Long() {
+		s.client.SendError(wire.Errorf(wire.CodeTooLarge, "A statement of more than 1 MiB can't be prepared: send it as text"))
+		return nil
+	}
+	plan := s.plan(r)
+	if isLocal(plan.Kind) {
+		s.client.SendError(wire.Errorf(wire.CodeNotSupported, "This command is answered by Leat and can't be prepared: send it as text"))
+		return nil
+	}
+	s.client.Identify(r.Stmt, string(r.SQL), s.state)
+	r.Stmt.Plan = plan
+	if err := s.forward(r, preparePlan(plan)); err != nil {
+		return err
+	}
+	if s.prepared {
+		s.client.Keep(r.Stmt)
+	}
+	return nil
+}
+
+// preparePlan is where a statement is prepared: where it will run, but with none of its effects.
+func preparePlan(p *router.Plan) *router.Plan {
+	if p.Class == router.ClassRead {
+		return &prepareRead
+	}
+	return &prepareWrite
+}
+
+var (
+	prepareRead  = router.Plan{Class: router.ClassRead, Rule: "prepare", Statements: 1, Retriable: true}
+	prepareWrite = router.Plan{Class: router.ClassSession, Rule: "prepare", Statements: 1, Retriable: true}
+)
+
+func (s *session) execute(r *wire.Request) error {
+	if r.Stmt == nil {
+		s.client.SendNoStatement(r)
+		return nil
+	}
+	plan := r.Stmt.Plan.(*router.Plan)
+	if r.Cursor && plan.Class == router.ClassRead {
+		plan = &cursorPlan
+	}
+	return s.forward(r, plan)
+}
+
+// cursorPlan is that of a read whose rows are fetched later: its conn is held, so it is the primary's, which can
+// serve whatever the session does meanwhile.
+var cursorPlan = router.Plan{Class: router.ClassSession, Rule: "read with a cursor", Statements: 1}
+
+// continueStatement serves FETCH and RESET, which belong to the conn that has the cursor.
+func (s *session) continueStatement(r *wire.Request) error {
+	switch {
+	case r.Stmt == nil:
+		s.client.SendNoStatement(r)
+		return nil
+	case s.cursors[r.Stmt]:
+		if r.Kind == wire.ResetStmt {
+			s.client.DropLong(r.Stmt)
+		}
+		return s.forward(r, &passthrough)
+	case r.Kind == wire.Fetch && s.conn == nil:
+		return s.forward(r, &cursorPlan)
+	case r.Kind == wire.Fetch:
+		return s.forward(r, &passthrough)
+	}
+	s.client.DropLong(r.Stmt)
+	s.client.SendOK(r, s.tx, s.autocommit())
+	return nil
+}
+
+// closeStatement forgets a statement; there is no reply.
+func (s *session) closeStatement(r *wire.Request) error {
+	if r.Stmt == nil {
+		return nil
+	}
+	s.client.Drop(r.Stmt)
+	if !s.cursors[r.Stmt] {
+		return nil
+	}
+	delete(s.cursors, r.Stmt)
+	s.setPin(router.PinCursor, len(s.cursors) > 0)
+	if err := s.conn.CloseStatement(r.Stmt); err != nil {
+		s.lose(s.conn, &wire.SendError{Err: err})
+		return nil
+	}
+	if mayRelease(s.tx, s.pins) {
+		s.release()
+		s.showHeld()
+	}
+	return nil
+}

@@ -1,0 +1,268 @@
+// Package proxy is the clients' side of Leat: it accepts them, keeps a session for each, and sends their
+// requests to the servers that the router chooses.
+//
+// One goroutine runs a session, from log-in to goodbye; one more, the watcher, looks after all that wait.
+// The package knows no protocol: bytes are the codecs' business (wire/mysqlwire), servers the backend's.
+package proxy
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net"
+	"net/netip"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"leat/proxy/backend"
+	"leat/proxy/wire"
+	"leat/router"
+	"leat/shard"
+)
+
+// Deps are what a Server works with.
+type Deps struct {
+	Backend   *backend.Backend
+	Router    *router.Router
+	Map       *shard.Map
+	Acceptors map[shard.Dialect]wire.Acceptor
+	Log       *slog.Logger
+}
+
+// Server serves clients. Make it with New, run Run beside any number of Serve.
+type Server struct {
+	// set by New, then read-only
+	backend   *backend.Backend
+	acceptors map[shard.Dialect]wire.Acceptor
+	log       *slog.Logger
+	digests   *digestTable
+	counters  counters
+	cancels   chan struct{} // a place for each cancel under way
+
+	world    atomic.Pointer[world]
+	nextID   atomic.Uint32
+	draining atomic.Bool
+
+	mu        sync.Mutex // guards what follows
+	sessions  map[uint32]*session
+	arriving  int // clients that haven't logged in yet
+	listeners map[net.Listener]bool
+	empty     chan struct{} // closed when draining and no session is left
+}
+
+// world is one config with all that was made of it. It is immutable: a request loads it once.
+type world struct {
+	cfg    Config
+	users  map[string]*User
+	router *router.Router
+	shards *shard.Map
+}
+
+func newWorld(cfg Config, r *router.Router, m *shard.Map) (*world, error) {
+	if err := cfg.Validate(); err != nil {
+		return nil, err
+	}
+	w := &world{cfg: cfg.withDefaults(), users: make(map[string]*User), router: r, shards: m}
+	for i := range w.cfg.Users {
+		w.users[w.cfg.Users[i].Name] = &w.cfg.Users[i]
+	}
+	return w, nil
+}
+
+// New makes a Server. The error lists all that is wrong with the config.
+func New(cfg Config, deps Deps) (*Server, error) {
+	w, err := newWorld(cfg, deps.Router, deps.Map)
+	if err != nil {
+		return nil, err
+	}
+	s := &Server{
+		backend: deps.Backend, acceptors: deps.Acceptors, log: deps.Log,
+		sessions: make(map[uint32]*session), listeners: make(map[net.Listener]bool), empty: make(chan struct{}),
+		digests: newDigestTable(w.cfg.Digests), cancels: make(chan struct{}, maxCancels),
+	}
+	s.counters.init()
+	s.world.Store(w)
+	return s, nil
+}
+
+// Reload swaps config, router and map, whole. When the config isn't valid nothing changes. Sessions that
+// run go on; a user who is no longer there can't log in any more, and its sessions end when idle.
+func (s *Server) Reload(cfg Config, r *router.Router, m *shard.Map) error {
+	w, err := newWorld(cfg, r, m)
+	if err != nil {
+		return err
+	}
+	s.world.Store(w)
+	for _, ss := range s.all() {
+		if u := w.users[ss.userName()]; u == nil {
+			ss.end(wire.Errorf(wire.CodeShutdown, "the user was removed from Leat's config"))
+		}
+	}
+	return nil
+}
+
+// Serve accepts clients of one dialect until the listener is closed, by Drain or by the caller.
+func (s *Server) Serve(ctx context.Context, l net.Listener, d shard.Dialect) error {
+	s.mu.Lock()
+	s.listeners[l] = true
+	s.mu.Unlock()
+	for pause := time.Duration(0); ; {
+		nc, err := l.Accept()
+		switch {
+		case err == nil:
+			pause = 0
+			go s.serve(ctx, nc, d)
+		case errors.Is(err, net.ErrClosed) || ctx.Err() != nil:
+			return nil
+		default: // out of descriptors, most likely: it will pass
+			pause = min(max(2*pause, 5*time.Millisecond), time.Second)
+			s.log.LogAttrs(ctx, slog.LevelError, "can't accept a client", slog.Any("error", err), slog.Duration("again in", pause))
+			time.Sleep(pause)
+		}
+	}
+}
+
+// serve runs one client from its first byte to its last.
+func (s *Server) serve(ctx context.Context, nc net.Conn, d shard.Dialect) {
+	defer nc.Close()
+	w := s.world.Load()
+	acceptor := s.acceptors[d]
+	if !s.enter(w) {
+		s.counters.refused.Add(1)
+		nc.SetDeadline(time.Now().Add(time.Second))
+		acceptor.TurnAway(nc, wire.Errorf(wire.CodeTooManyClients, "Too many connections: Leat takes %d clients, raise limits.clients", w.cfg.MaxClients))
+		return
+	}
+	id := s.nextID.Add(1)
+	ss := &session{server: s, id: id, dialect: d, acceptor: acceptor, world: w}
+	ss.ctx, ss.cancel = context.WithCancel(ctx)
+	defer ss.cancel()
+	err := ss.login(nc)
+	s.leave()
+	if err != nil {
+		s.counters.refused.Add(1)
+		s.log.LogAttrs(ctx, slog.LevelInfo, "client refused", slog.String("from", nc.RemoteAddr().String()), slog.Any("error", err))
+		return
+	}
+	s.counters.clients.Add(1)
+	s.add(ss)
+	defer s.remove(ss)
+	ss.run()
+}
+
+// enter counts a client in, if there is room.
+func (s *Server) enter(w *world) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.draining.Load() || len(s.sessions)+s.arriving >= w.cfg.MaxClients {
+		return false
+	}
+	s.arriving++
+	return true
+}
+
+func (s *Server) leave() {
+	s.mu.Lock()
+	s.arriving--
+	s.mu.Unlock()
+}
+
+func (s *Server) add(ss *session) {
+	s.mu.Lock()
+	s.sessions[ss.id] = ss
+	s.mu.Unlock()
+}
+
+func (s *Server) remove(ss *session) {
+	s.mu.Lock()
+	delete(s.sessions, ss.id)
+	if s.draining.Load() && len(s.sessions) == 0 {
+		s.closeEmpty()
+	}
+	s.mu.Unlock()
+}
+
+func (s *Server) closeEmpty() {
+	select {
+	case <-s.empty:
+	default:
+		close(s.empty)
+	}
+}
+
+// all are the sessions of now.
+func (s *Server) all() []*session {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	all := make([]*session, 0, len(s.sessions))
+	for _, ss := range s.sessions {
+		all = append(all, ss)
+	}
+	return all
+}
+
+func (s *Server) session(id uint32) *session {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.sessions[id]
+}
+
+// Drain stops accepting, ends sessions that are between transactions, lets the others finish theirs
+// until ctx ends, and then cuts them. The error is ctx's if any had to be cut.
+func (s *Server) Drain(ctx context.Context) error {
+	s.mu.Lock()
+	s.draining.Store(true)
+	for l := range s.listeners {
+		l.Close()
+	}
+	if len(s.sessions) == 0 {
+		s.closeEmpty()
+	}
+	s.mu.Unlock()
+	for _, ss := range s.all() {
+		ss.client.Interrupt()
+	}
+	select {
+	case <-s.empty:
+		return nil
+	case <-ctx.Done():
+	}
+	left := s.all()
+	for _, ss := range left {
+		ss.end(errShutdown)
+		ss.cut()
+	}
+	if len(left) == 0 {
+		return nil
+	}
+	return ctx.Err()
+}
+
+// Draining reports whether the server stopped taking clients.
+func (s *Server) Draining() bool { return s.draining.Load() }
+
+var errShutdown = wire.Errorf(wire.CodeShutdown, "Server shutdown in progress")
+
+// lookup finds the credential of a user who may come from an address.
+func (w *world) lookup(name string, from netip.Addr) (wire.Credential, bool) {
+	u := w.users[name]
+	if u == nil {
+		return wire.Credential{}, false
+	}
+	cred := wire.Credential{Password: u.Password, Verifier: u.Verifier}
+	return cred, u.mayComeFrom(from)
+}
+
+// mayComeFrom reports whether the user may log in from an address. A unix socket has none, and is local.
+func (u *User) mayComeFrom(from netip.Addr) bool {
+	if len(u.From) == 0 || !from.IsValid() {
+		return true
+	}
+	for _, p := range u.From {
+		if p.Contains(from.Unmap()) {
+			return true
+		}
+	}
+	return false
+}

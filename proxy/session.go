@@ -1,0 +1,434 @@
+package proxy
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net"
+	"net/netip"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"leat/proxy/backend"
+	"leat/proxy/wire"
+	"leat/router"
+	"leat/shard"
+)
+
+// session is one client and all that Leat keeps for it.
+type session struct {
+	// set at log-in, then read-only
+	server   *Server
+	id       uint32
+	dialect  shard.Dialect
+	acceptor wire.Acceptor
+	ctx      context.Context // ends with the session: a client that went away waits for nothing
+	cancel   context.CancelFunc
+	client   wire.Client
+	remote   netip.AddrPort
+	defaults *wire.State
+
+	// owned by run
+	world       *world // of the current request
+	arrival     *wire.Arrival
+	state       *wire.State // what the client's conn is in, whichever that is
+	modeOf      *wire.State // the state that facts.Mode was read from
+	facts       router.Facts
+	scan        router.Scan
+	conn        *backend.Conn // held: in a transaction, or pinned
+	pins        []string      // why conn is held beyond a transaction
+	tx          wire.TxState
+	txWrote     bool // the open transaction changed rows
+	cursors     map[*wire.Statement]bool
+	consistency string
+	last        lastStatement
+	fresh       freshness
+	prepared    bool // the last request prepared a statement
+	need        backend.Need
+	options     wire.Options
+
+	// busy is whether a request is handled, active when that began or ended, in ns since 1970
+	busy   atomic.Bool
+	active atomic.Int64
+
+	// mu guards what the watcher, KILL and the admin page read
+	mu     sync.Mutex
+	user   *User
+	flight flight
+	shown  shown
+	ending *wire.Error // why the session has to end, when it isn't the client's wish
+}
+
+// shown is what others may see of a session.
+type shown struct {
+	database string
+	pinned   string // the reasons to hold the conn, in words
+	server   string // the address of the conn that is held or in use
+	since    time.Time
+	txSince  time.Time // zero outside a transaction
+	digest   uint64
+}
+
+// freshness is what the session must be able to read.
+type freshness struct {
+	position shard.Position // of its last write
+	since    time.Time      // when that was taken
+	// primaryUntil keeps reads on the primary after a write whose position isn't known.
+	primaryUntil time.Time
+}
+
+var (
+	errQuit = errors.New("client said goodbye")
+	errEnd  = errors.New("session ends")
+)
+
+// login logs the client in and checks the database it asks for.
+func (s *session) login(nc net.Conn) error {
+	cfg := &s.world.cfg
+	nc.SetDeadline(time.Now().Add(cfg.HandshakeTimeout))
+	from, err := s.origin(nc)
+	if err != nil {
+		return err
+	}
+	greeting, ok := s.server.backend.Greeting(s.dialect)
+	if !ok {
+		e := wire.Errorf(wire.CodeUnavailable, "Leat has not reached any %s server since it started: check the servers' addresses and the monitor user", s.dialect)
+		s.acceptor.TurnAway(nc, e)
+		return e
+	}
+	s.defaults = greeting.Defaults
+	s.client, s.arrival, err = s.acceptor.Accept(nc, &wire.Welcome{
+		Greeting: greeting, ID: s.id, From: from, TLS: cfg.TLS, TLSRequired: cfg.TLSRequired,
+		LocalInfile: cfg.LocalInfile, MaxPacket: cfg.MaxPacket, Lookup: s.world.lookup,
+	})
+	if err != nil {
+		return err
+	}
+	s.begin(s.arrival)
+	if err := s.checkDatabase(); err != nil {
+		s.client.Refuse(err)
+		return err
+	}
+	if err := s.client.Admit(); err != nil {
+		return err
+	}
+	return nc.SetDeadline(time.Time{})
+}
+
+// origin reads a PROXY header where one must come, and tells where the client is.
+func (s *session) origin(nc net.Conn) (netip.Addr, error) {
+	addr, ok := nc.RemoteAddr().(*net.TCPAddr)
+	if !ok {
+		return netip.Addr{}, nil
+	}
+	s.remote = addr.AddrPort()
+	from := s.remote.Addr().Unmap()
+	for _, p := range s.world.cfg.ProxyNetworks {
+		if p.Contains(from) {
+			real, err := wire.ReadProxyHeader(nc)
+			if err == nil && real.IsValid() {
+				s.remote, from = real, real.Addr().Unmap()
+			}
+			return from, err
+		}
+	}
+	return from, nil
+}
+
+// begin starts the session over for a user who has just logged in.
+func (s *session) begin(a *wire.Arrival) {
+	s.arrival, s.state = a, a.State
+	s.consistency = s.world.cfg.Consistency
+	s.pins, s.cursors, s.last = nil, nil, lastStatement{insertID: "0"}
+	s.mu.Lock()
+	s.user = s.world.users[a.User]
+	s.shown = shown{database: a.State.Database(), since: time.Now()}
+	s.active.Store(time.Now().UnixNano())
+	s.mu.Unlock()
+}
+
+func (s *session) userName() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.user.Name
+}
+
+// checkDatabase makes sure that the database named at log-in is there, by the server's own word.
+func (s *session) checkDatabase() error {
+	if s.state.Database() == "" {
+		return nil
+	}
+	conn, err := s.acquire(&router.Plan{Class: router.ClassSession}, nil)
+	if err != nil {
+		return err
+	}
+	if err := conn.Adopt(s.state); err != nil {
+		s.giveBack(conn, err)
+		return err
+	}
+	s.state = conn.State()
+	conn.Release()
+	return nil
+}
+
+// run serves the client's requests until it leaves or has to.
+func (s *session) run() {
+	defer s.finish()
+	var r wire.Request
+	for {
+		err := s.client.ReadRequest(&r)
+		if err == nil {
+			s.setBusy(true)
+			s.world = s.server.world.Load()
+			err = s.handle(&r)
+			if e := s.client.Finish(&r); err == nil {
+				err = e
+			}
+			if e := s.client.Flush(); err == nil {
+				err = e
+			}
+			s.setBusy(false)
+		}
+		if err == nil || errors.Is(err, wire.ErrInterrupted) {
+			if err = s.mayGoOn(); err == nil {
+				continue
+			}
+		}
+		s.say(err)
+		return
+	}
+}
+
+// mayGoOn tells whether the session may wait for another request.
+func (s *session) mayGoOn() error {
+	s.mu.Lock()
+	ending := s.ending
+	s.mu.Unlock()
+	if ending != nil {
+		return ending
+	}
+	if s.server.draining.Load() && s.conn == nil && !s.client.Buffered() {
+		return errShutdown
+	}
+	return nil
+}
+
+// say tells the client why its session ends, where it isn't the client's own doing.
+func (s *session) say(err error) {
+	var e *wire.Error
+	switch {
+	case errors.As(err, &e):
+	case errors.Is(err, wire.ErrTooLarge):
+		e = wire.Errorf(wire.CodeTooLarge, "Got a packet bigger than 'max_allowed_packet' bytes")
+	default:
+		return
+	}
+	if !s.client.Torn() {
+		s.client.SendError(e)
+		s.client.Flush()
+	}
+}
+
+// finish gives back what the session holds.
+func (s *session) finish() {
+	s.cancel()
+	s.client.Close()
+	if s.conn == nil {
+		return
+	}
+	conn := s.conn
+	s.conn = nil
+	if s.hasPin(router.PinXA) {
+		conn.Discard("xa transaction") // a prepared one outlives its conn; a reset might end it
+		return
+	}
+	s.resetAndRelease(conn)
+}
+
+// resetTimeout bounds the reset of a conn that its session left.
+const resetTimeout = 5 * time.Second
+
+// resetAndRelease makes a conn as new and gives it back: transaction, locks and tables of the session are gone.
+func (s *session) resetAndRelease(conn *backend.Conn) {
+	if err := conn.Reset(time.Now().Add(resetTimeout)); err != nil {
+		conn.Discard("reset failed")
+		return
+	}
+	conn.Release()
+}
+
+// setBusy notes for the watcher that a request is handled.
+func (s *session) setBusy(busy bool) {
+	s.active.Store(time.Now().UnixNano())
+	s.busy.Store(busy)
+}
+
+// end makes the session end as soon as it is between requests.
+func (s *session) end(why *wire.Error) {
+	s.mu.Lock()
+	if s.ending == nil {
+		s.ending = why
+	}
+	s.mu.Unlock()
+	s.client.Interrupt()
+}
+
+// cut ends the session at once.
+func (s *session) cut() {
+	s.cancel()
+	s.client.Close()
+	s.mu.Lock()
+	conn := s.flight.conn
+	s.mu.Unlock()
+	if conn != nil {
+		conn.SetDeadline(time.Unix(1, 0))
+	}
+}
+
+// handle answers one request. An error ends the session.
+func (s *session) handle(r *wire.Request) error {
+	s.server.counters.requests.Add(1)
+	switch r.Kind {
+	case wire.Query:
+		return s.query(r)
+	case wire.Execute:
+		return s.execute(r)
+	case wire.Prepare:
+		return s.prepare(r)
+	case wire.Fetch, wire.ResetStmt:
+		return s.continueStatement(r)
+	case wire.CloseStmt:
+		return s.closeStatement(r)
+	case wire.LongData:
+		s.client.KeepLong(r)
+		return nil
+	case wire.UseDatabase, wire.Passthrough:
+		return s.forward(r, &passthrough)
+	case wire.Ping:
+		s.client.SendOK(r, s.tx, s.autocommit())
+	case wire.SetOption:
+		return s.setOption(r)
+	case wire.KillClient:
+		return s.kill(r, r.Target, false)
+	case wire.ResetSession:
+		return s.reset(r)
+	case wire.ChangeUser:
+		return s.changeUser(r)
+	case wire.Quit:
+		return errQuit
+	default:
+		s.client.SendError(wire.Errorf(wire.CodeUnknownCommand, "Unknown command"))
+	}
+	return nil
+}
+
+// passthrough is the plan of commands that carry no SQL.
+var passthrough = router.Plan{Class: router.ClassSession, Rule: "command", Statements: 1}
+
+// query plans and sends a text of one or more statements.
+func (s *session) query(r *wire.Request) error {
+	plan := s.plan(r)
+	if answered, err := s.answer(r, plan); answered || err != nil {
+		return err
+	}
+	return s.forward(r, plan)
+}
+
+// plan is the router's view of a request's text.
+func (s *session) plan(r *wire.Request) *router.Plan {
+	if r.Long() {
+		return longPlan(r.SQL, s.client.Batch())
+	}
+	return s.world.router.Plan(r.SQL, s.readFacts(), &s.scan)
+}
+
+// readFacts are what the router needs to know of the session. They are kept while the state stays the same.
+func (s *session) readFacts() *router.Facts {
+	if s.modeOf != s.state {
+		s.modeOf = s.state
+		s.facts = router.Facts{Database: s.state.Database(), Mode: s.acceptor.ReadMode(s.state, s.defaults)}
+		if g, ok := s.server.backend.Greeting(s.dialect); ok {
+			s.facts.Flavor = g.Flavor
+		}
+	}
+	s.facts.Mode &^= router.MultiStatements
+	if s.client.Batch() {
+		s.facts.Mode |= router.MultiStatements
+	}
+	return &s.facts
+}
+
+func (s *session) autocommit() bool {
+	s.readFacts()
+	return s.facts.Mode&wire.AutocommitOff == 0
+}
+
+func (s *session) setOption(r *wire.Request) error {
+	if r.Target > 1 {
+		s.client.SendError(wire.Errorf(wire.CodeUnknownCommand, "Unknown command"))
+		return nil
+	}
+	s.client.SetBatch(r.Target == 0)
+	s.client.SendOK(r, s.tx, s.autocommit())
+	return nil
+}
+
+// reset forgets the session's state, as a new log-in would, but for the database.
+func (s *session) reset(r *wire.Request) error {
+	s.dropConn()
+	s.client.DropStatements()
+	s.client.SetTracker("", "")
+	s.state = s.client.ResetState(s.state)
+	s.pins, s.cursors, s.last = nil, nil, lastStatement{insertID: "0"}
+	s.consistency = s.world.cfg.Consistency
+	s.tx = wire.TxIdle
+	s.client.SendOK(r, s.tx, s.autocommit())
+	return nil
+}
+
+// dropConn gives a held conn back, reset.
+func (s *session) dropConn() {
+	if s.conn != nil {
+		conn := s.conn
+		s.conn = nil
+		s.resetAndRelease(conn)
+		s.showHeld()
+	}
+}
+
+// changeUser logs the client in as another user on the same connection.
+func (s *session) changeUser(r *wire.Request) error {
+	a, err := s.client.Relogin(r)
+	if err != nil {
+		s.server.log.LogAttrs(s.ctx, slog.LevelInfo, "change of user refused", slog.Uint64("client", uint64(s.id)), slog.Any("error", err))
+		s.sendAny(err)
+		return errEnd
+	}
+	s.dropConn()
+	s.client.DropStatements()
+	s.client.SetTracker("", "")
+	s.tx = wire.TxIdle
+	s.begin(a)
+	if err := s.checkDatabase(); err != nil {
+		s.sendAny(err)
+		return errEnd
+	}
+	s.client.SendOK(r, s.tx, s.autocommit())
+	return nil
+}
+
+// sendAny answers with an error of any kind.
+func (s *session) sendAny(err error) {
+	var own *wire.Error
+	var servers *wire.ServerError
+	switch {
+	case errors.As(err, &own):
+		s.client.SendError(own)
+	case errors.As(err, &servers):
+		s.client.SendServerError(servers)
+	default:
+		s.server.log.LogAttrs(s.ctx, slog.LevelWarn, "request failed", slog.Uint64("client", uint64(s.id)), slog.Any("error", err))
+		s.client.SendError(wire.Errorf(wire.CodeInternal, "Leat could not serve the request: its log says why"))
+	}
+}
