@@ -35,12 +35,34 @@ func fetch[T any](ctx context.Context, o *options, path string, show func(T)) er
 }
 
 func (o *options) statusCommand() *cobra.Command {
-	return &cobra.Command{
+	var check bool
+	cmd := &cobra.Command{
 		Use: "status", Short: "Show whether Leat is well, its servers, and where requests went", Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if check {
+				return o.checkReady(cmd.Context())
+			}
 			return fetch(cmd.Context(), o, "/api/status", o.showStatus)
 		},
 	}
+	cmd.Flags().BoolVar(&check, "check", false, "only tell, by the exit code, whether Leat is ready")
+	return cmd
+}
+
+// checkReady fails unless Leat is ready.
+func (o *options) checkReady(ctx context.Context) error {
+	c, err := o.client()
+	if err != nil {
+		return err
+	}
+	var s status
+	if err := c.get(ctx, "/api/status", &s); err != nil {
+		return err
+	}
+	if !s.Ready {
+		return fmt.Errorf("Leat is not ready: %s", s.NotReady)
+	}
+	return nil
 }
 
 func (o *options) showStatus(s status) {

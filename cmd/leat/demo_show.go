@@ -1,0 +1,233 @@
+// What the demo shows while it runs, and at its end.
+package main
+
+import (
+	"context"
+	"database/sql"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/go-sql-driver/mysql"
+	"github.com/jedib0t/go-pretty/v6/table"
+
+	"leat/proxy/admin"
+)
+
+// demo sends traffic to a Leat and shows what becomes of it.
+type demo struct {
+	out            io.Writer
+	address        string
+	user, password string
+	admin, token   string // admin URL; empty: not asked
+
+	work   []*work
+	stale  atomic.Uint64
+	errors atomic.Uint64
+
+	mu     sync.Mutex // guards out and sample
+	sample error      // the first error
+}
+
+func (d *demo) say(format string, args ...any) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	fmt.Fprintf(d.out, format+"\n", args...)
+}
+
+func (d *demo) failed(err error) {
+	d.errors.Add(1)
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.sample == nil {
+		d.sample = err
+	}
+}
+
+// startWait bounds the wait for a Leat that has just been started.
+const startWait = 2 * time.Minute
+
+// run loads the data, runs the traffic for a while (0: until ctx ends) with an incident beside it, and
+// tells what happened. The error says that something went wrong that clients noticed.
+func (d *demo) run(ctx context.Context, length time.Duration, incident func(context.Context, time.Duration)) error {
+	if err := d.load(ctx); err != nil {
+		if ctx.Err() != nil {
+			return nil
+		}
+		return err
+	}
+	db, err := d.open(demoDatabase)
+	if err != nil {
+		return err
+	}
+	defer db.Close()
+	d.work = demoWork(&d.stale)
+	busy, end := context.WithCancel(ctx)
+	defer end()
+	if length > 0 {
+		busy, end = context.WithTimeout(ctx, length)
+		defer end()
+	}
+	before, _ := d.status(ctx)
+	began := time.Now()
+	var wg sync.WaitGroup
+	for _, w := range d.work {
+		wg.Go(func() { w.run(busy, db, d.failed) })
+	}
+	if incident != nil {
+		wg.Go(func() { incident(busy, length) })
+	}
+	d.watch(busy)
+	wg.Wait()
+	return d.conclude(before, time.Since(began))
+}
+
+func (d *demo) open(database string) (*sql.DB, error) {
+	c := mysql.NewConfig()
+	c.User, c.Passwd, c.Net, c.Addr, c.DBName = d.user, d.password, "tcp", d.address, database
+	c.Timeout, c.Logger = 10*time.Second, &mysql.NopLogger{}
+	connector, err := mysql.NewConnector(c)
+	if err != nil {
+		return nil, err
+	}
+	return sql.OpenDB(connector), nil
+}
+
+// load waits for Leat to answer and loads the tables.
+func (d *demo) load(ctx context.Context) error {
+	db, err := d.open("")
+	if err != nil {
+		return err
+	}
+	defer db.Close()
+	start, cancel := context.WithTimeout(ctx, startWait)
+	defer cancel()
+	if err := waitFor(start, db.PingContext); err != nil {
+		return fmt.Errorf("nobody answers at %s: %w", d.address, err)
+	}
+	d.say("Loading %d entities and %d users ...", demoDrivers, demoUsers)
+	if err := loadDemo(ctx, db); err != nil {
+		return fmt.Errorf("the data can't be loaded: %w", err)
+	}
+	return nil
+}
+
+// status asks the admin port. Where there is none, nothing is known.
+func (d *demo) status(ctx context.Context) (admin.Status, error) {
+	var s admin.Status
+	if d.admin == "" {
+		return s, errors.New("no admin port was named")
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, d.admin+"/api/status", nil)
+	if err != nil {
+		return s, err
+	}
+	if d.token != "" {
+		req.Header.Set("Authorization", "Bearer "+d.token)
+	}
+	res, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return s, err
+	}
+	defer res.Body.Close()
+	if res.StatusCode != http.StatusOK {
+		return s, fmt.Errorf("the admin port says %s", res.Status)
+	}
+	return s, json.NewDecoder(res.Body).Decode(&s)
+}
+
+// watch shows a line each second until ctx ends.
+func (d *demo) watch(ctx context.Context) {
+	began, before := time.Now(), d.counts()
+	last, _ := d.status(ctx)
+	for pause(ctx, time.Second) {
+		now := d.counts()
+		s, err := d.status(ctx)
+		var second [256]uint64
+		for i := range now {
+			second[i] = now[i] - before[i]
+		}
+		line := fmt.Sprintf("%3.0fs  %5d done/s   p50 %-8v p99 %-8v", time.Since(began).Seconds(), total(second),
+			short(quantile(second, 0.5)), short(quantile(second, 0.99)))
+		if err == nil {
+			requests := max(1, s.Requests.Total-last.Requests.Total)
+			line += fmt.Sprintf("   replicas %3.0f %%   servers up %d of %d", 100*float64(s.Requests.ToReplica-last.Requests.ToReplica)/float64(requests), up(s), len(s.Servers))
+		}
+		d.say("%s   stale %d   errors %d", line, d.stale.Load(), d.errors.Load())
+		before, last = now, s
+	}
+}
+
+func up(s admin.Status) (n int) {
+	for _, server := range s.Servers {
+		if server.State == "up" || server.State == "warming" {
+			n++
+		}
+	}
+	return n
+}
+
+// counts are those of all kinds of work.
+func (d *demo) counts() (sum [256]uint64) {
+	for _, w := range d.work {
+		for i, n := range w.counts() {
+			sum[i] += n
+		}
+	}
+	return sum
+}
+
+func short(t time.Duration) time.Duration { return t.Round(10 * time.Microsecond) }
+
+// conclude shows what was sent, where it went, and how it ended.
+func (d *demo) conclude(before admin.Status, took time.Duration) error {
+	t := newTable("what was sent", "times", "p50", "p99")
+	for _, w := range d.work {
+		c := w.counts()
+		t.AppendRow(table.Row{w.name, total(c), short(quantile(c, 0.5)), short(quantile(c, 0.99))})
+	}
+	d.say("\n%s\n", t.Render())
+	if after, err := d.status(context.Background()); err == nil {
+		d.say("%s\n", splitOf(before, after).Render())
+	}
+	d.say("in %s: stale reads %d, errors %d", took.Round(time.Second), d.stale.Load(), d.errors.Load())
+	if d.sample != nil {
+		return fmt.Errorf("clients noticed %d errors; the first: %w", d.errors.Load(), d.sample)
+	}
+	if n := d.stale.Load(); n > 0 {
+		return fmt.Errorf("clients noticed %d stale reads", n)
+	}
+	return nil
+}
+
+// splitOf is where requests went between two moments.
+func splitOf(before, after admin.Status) table.Writer {
+	old := map[string]uint64{}
+	for _, s := range before.Servers {
+		old[s.Address] = s.Requests
+	}
+	var all uint64
+	for _, s := range after.Servers {
+		all += s.Requests - old[s.Address]
+	}
+	t := newTable("where it went", "role", "requests", "share", "state", "available")
+	for _, s := range after.Servers {
+		n := s.Requests - old[s.Address]
+		t.AppendRow(table.Row{s.Address, s.Role, n, fmt.Sprintf("%.1f %%", 100*float64(n)/float64(max(1, all))), s.State, fmt.Sprintf("%.2f %%", 100*s.Availability)})
+	}
+	return t
+}
+
+func newTable(heads ...any) table.Writer {
+	t := table.NewWriter()
+	t.SetStyle(table.StyleLight)
+	t.AppendHeader(heads)
+	return t
+}
