@@ -59,4 +59,4 @@ fmt: ## format with gofumpt
 
 .PHONY: servers
 servers: # what the tests need; nothing is started
-	@scripts/install-servers.sh mariadb mysql
+	@scripts/install-servers.sh mariadb mysql pymysql

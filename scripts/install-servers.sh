@@ -2,13 +2,14 @@
 # Installs the servers and tools that Leat's tests, demo and benchmarks run, once; what is there already is
 # left alone. Nothing is started, and nothing listens afterwards.
 #
-#   install-servers.sh [mariadb] [mysql] [bench] [clients]      default: mariadb mysql
+#   install-servers.sh [mariadb] [mysql] [pymysql] [bench] [clients]      default: mariadb mysql
 #
 #   mariadb   MariaDB's server and client, from the system's packages
 #   mysql     MySQL 9.7, in the user's cache directory (mysql97.sh); where it can't be had its tests are
 #             skipped, except that with CI=true this fails
+#   pymysql   PyMySQL for the system's Python
 #   bench     sysbench, HAProxy
-#   clients   PyMySQL, SQLAlchemy, Java with MariaDB's JDBC driver, Node with npm
+#   clients   PyMySQL, SQLAlchemy, a JDK with MariaDB's JDBC driver, Node with npm
 #
 # Needs apt and, for what is missing, root or sudo.
 set -euo pipefail
@@ -57,11 +58,13 @@ mysql() {
     echo "*** NO MYSQL 9.7 ON THIS MACHINE: whatever needs it is skipped ***" >&2
 }
 
+pymysql() { install python3 python3-pymysql; }
+
 bench() { install sysbench haproxy; }
 
 clients() {
     local packages=(python3 python3-pymysql python3-sqlalchemy libmariadb-java)
-    command -v java >/dev/null || packages+=(default-jre-headless)
+    command -v javac >/dev/null || packages+=(default-jdk-headless)
     command -v npm >/dev/null || packages+=(nodejs npm)
     install "${packages[@]}"
 }
@@ -69,7 +72,7 @@ clients() {
 [ $# -gt 0 ] || set -- mariadb mysql
 for what; do
     case $what in
-    mariadb | mysql | bench | clients) "$what" ;;
+    mariadb | mysql | pymysql | bench | clients) "$what" ;;
     *) sed -n '2,/^set/{/^set/d;s/^# \{0,1\}//p}' "$0" >&2; exit 2 ;;
     esac
 done
