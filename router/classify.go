@@ -1,0 +1,236 @@
+package router
+
+import (
+	"bytes"
+	"hash/fnv"
+	"strings"
+)
+
+// This file makes a plan on a miss of the cache: from the words of the statement, from the parser's
+// findings if it is a query, and from what is known of the session.
+
+const (
+	ruleExecutable = "executable comment"
+	ruleBatch      = "several statements, not all of them reads"
+	ruleTooLong    = "too long to be parsed"
+	ruleTooDeep    = "too deep to be parsed"
+	ruleCantRead   = "can't be read with certainty"
+	ruleLocks      = "SERIALIZABLE: its reads lock"
+)
+
+// makePlan plans a text that was read without doubt.
+func (r *Router) makePlan(sql []byte, f *Facts, n *normalizer) *Plan {
+	text := string(n.out)
+	hint, rest := cutLeadHint(text)
+	toks := tokenize(rest)
+	if toks.word(0) == "LEAT" {
+		return leatCommand(sql, f.Mode)
+	}
+	p := planWords(toks, n.executed)
+	p.Text, p.Digest = text, digest(text)
+	if hint != "" {
+		p.Hints = parseHints(hint)
+	}
+	if p.Kind == KindLeatSet {
+		p.setLeatValue(toks, n.literals)
+		return p
+	}
+	if p.proof != proofNone {
+		r.prove(p, sql, f, n)
+	}
+	r.adjust(p, f)
+	if !p.Parsed {
+		r.plans.unparsed.Add(1)
+	}
+	return p
+}
+
+// planWords plans a text by its words. With executed comments there are two readings of it, and the
+// plan is the stricter of both in everything.
+func planWords(toks stmt, hasExecuted bool) *Plan {
+	p := planStatements(toks.reading(executed))
+	if !hasExecuted {
+		return p
+	}
+	other := planStatements(toks.reading(skipped))
+	if other.Kind != KindEmpty {
+		if p.Kind != other.Kind {
+			p.Kind = KindPlain
+			p.pin(PinUnknown)
+		}
+		p.absorb(other)
+	}
+	switch p.Kind {
+	case KindKill:
+		p.Kill.Literal = -1
+	case KindLeatSet, KindTrackerSet:
+		p.Kind, p.Leat, p.Trackers = KindSet, LeatCommand{}, nil
+	}
+	p.Class, p.Rule, p.proof, p.Retriable = ClassWrite, ruleExecutable, proofNone, false
+	p.Bare, p.BareNames = nil, nil
+	return p
+}
+
+// planStatements plans a text of any number of statements: the strictest of them counts.
+func planStatements(toks stmt) *Plan {
+	list := toks.statements()
+	if len(list) == 0 {
+		return byWords(nil)
+	}
+	p := byWords(list[0])
+	if len(list) == 1 {
+		return p
+	}
+	p.batch()
+	for _, s := range list[1:] {
+		next := byWords(s)
+		next.batch()
+		p.absorb(next)
+	}
+	p.Statements = len(list)
+	return p
+}
+
+// batch makes a plan one of several in a request.
+func (p *Plan) batch() {
+	switch p.Kind {
+	case KindKill: // never sent: its number would be taken as a server's
+		p.Kill.Literal = -1
+	default:
+		p.Kind = KindPlain
+	}
+	p.Unpin, p.Leat, p.Trackers, p.Bare, p.BareNames, p.Tables = "", LeatCommand{}, nil, nil, nil, nil
+	if p.proof == proofNone && p.Class != ClassRead {
+		p.Class, p.Rule, p.Retriable = ClassWrite, ruleBatch, false
+	}
+}
+
+// absorb makes p at least as strict as q.
+func (p *Plan) absorb(q *Plan) {
+	if q.Kind == KindKill {
+		p.Kind, p.Kill = KindKill, q.Kill
+	}
+	switch {
+	case p.Class == q.Class && p.proof == q.proof:
+	case p.proof == proofNone || q.proof == proofNone:
+		p.Class, p.Rule, p.proof = ClassWrite, ruleBatch, proofNone
+	default: // a query, and one that isn't a pure read or a write
+		p.Rule, p.proof = ruleBatch, proofWrite
+	}
+	p.Retriable = p.Retriable && q.Retriable
+	p.Parsed = p.Parsed && q.Parsed
+	if q.Pin != "" {
+		p.pin(q.Pin)
+	}
+	p.Unpin = ""
+	p.Needs |= q.Needs
+	p.SetsInsertID = p.SetsInsertID || q.SetsInsertID
+}
+
+// prove lets the parser read the text and completes the plan with what it finds.
+func (r *Router) prove(p *Plan, sql []byte, f *Facts, n *normalizer) {
+	found, rule := findings{}, ruleTooDeep
+	if n.maxDepth <= maxDepth && n.tokens <= maxTokens {
+		found, rule = r.parser.read(dummies(sql, f.Mode, r.maxParse)), ruleUnparsed
+	}
+	if !found.parsed {
+		p.Parsed = false
+		if p.proof == proofQuery {
+			p.Rule = rule
+		}
+		p.Bare, p.BareNames = nil, nil
+		return
+	}
+	p.Tables = found.tables
+	if found.calls {
+		p.pin(PinCall)
+	}
+	if p.proof == proofQuery {
+		p.decideQuery(&found)
+	}
+}
+
+// decideQuery says what a query is that was parsed.
+func (p *Plan) decideQuery(f *findings) {
+	switch {
+	case f.writes:
+		p.Rule = ruleWrite
+	case f.impure != "":
+		p.Rule = f.impure
+	case p.Needs != 0 && len(f.tables) == 0:
+		p.Class, p.Rule = ClassSession, ruleLastValue
+	case p.Needs != 0:
+		p.Rule = ruleLastValue
+	case f.server != "":
+		fromPrimary(p, f.server)
+	case f.userVars && len(f.tables) == 0:
+		p.Class, p.Rule = ClassSession, ruleUserVars
+	default:
+		p.Class, p.Rule, p.Retriable = ClassRead, rulePure, true
+	}
+}
+
+// adjust applies what is known beside the text.
+func (r *Router) adjust(p *Plan, f *Facts) {
+	if p.Pin != "" {
+		p.Unpin = ""
+	}
+	if p.Kind != KindLeatSet {
+		p.Leat = LeatCommand{}
+	}
+	if p.Class != ClassRead {
+		return
+	}
+	switch {
+	case f.Mode&Serializable != 0:
+		p.Class, p.Rule, p.Retriable = ClassWrite, ruleLocks, false
+	case isSystemDatabase(f.Database):
+		fromPrimary(p, ruleSystem)
+	case r.misrouted.has(p.Text):
+		p.Class, p.Rule, p.Retriable = ClassWrite, ruleMisrouted, false
+	}
+}
+
+func digest(text string) uint64 {
+	h := fnv.New64a()
+	_, _ = h.Write([]byte(text)) // a hash doesn't fail
+	return h.Sum64()
+}
+
+// leatCommand reads LEAT SHOW x and LEAT EXPLAIN statement from the text itself.
+func leatCommand(sql []byte, mode Mode) *Plan {
+	p := &Plan{Text: "LEAT", Digest: digest("LEAT"), Class: ClassSession, Rule: "a command to Leat", Parsed: true, Statements: 1, Kill: Kill{Literal: -1}}
+	l := newLexer(bytes.TrimPrefix(sql, bom), mode)
+	l.next()
+	l.next()
+	verb := strings.ToUpper(string(l.text()))
+	rest := strings.TrimRight(strings.TrimSpace(string(l.sql[l.pos:])), "; \t\r\n")
+	switch verb {
+	case "EXPLAIN":
+		p.Kind, p.Leat = KindLeatExplain, LeatCommand{Name: "explain", Value: rest}
+	case "SHOW":
+		p.Kind, p.Leat = KindLeatShow, LeatCommand{Name: strings.ToLower(strings.Join(strings.Fields(rest), " "))}
+	default: // the server's syntax error says it best
+		unknown(nil, p)
+		p.Pin = ""
+	}
+	return p
+}
+
+// setLeatValue takes the value of SET leat.x = value from the literal or word behind the =.
+func (p *Plan) setLeatValue(toks stmt, literals []Literal) {
+	last := toks[len(toks)-1]
+	p.Leat.Value = last.name()
+	if last.lit >= 0 && last.lit < len(literals) {
+		p.Leat.Value = unquote(literals[last.lit].Raw)
+	}
+	p.Rule = "a setting of Leat"
+}
+
+// unquote is a string literal without its quotes. Escapes stay: no setting of Leat needs one.
+func unquote(raw []byte) string {
+	if len(raw) > 1 && (raw[0] == '\'' || raw[0] == '"') {
+		raw = raw[1 : len(raw)-1]
+	}
+	return string(raw)
+}

@@ -1,0 +1,198 @@
+package router
+
+// Class is what a statement does to data.
+type Class uint8
+
+const (
+	ClassWrite   Class = iota // writes, locks, or can't be proven not to: the primary
+	ClassRead                 // a pure read: any server that is fresh enough
+	ClassSession              // touches only the session (SET, USE, COMMIT ...): where the session is
+)
+
+func (c Class) String() string { return [...]string{"write", "read", "session"}[c] }
+
+// Kind is what the session has to do about a statement beyond sending it.
+type Kind uint8
+
+const (
+	KindPlain         Kind = iota // send it
+	KindSet                       // SET of session state that the server's trackers report
+	KindUse                       // USE db: Plan.Tables[0].Database
+	KindBegin                     // BEGIN, START TRANSACTION
+	KindBeginReadOnly             // START TRANSACTION READ ONLY
+	KindCommit                    // COMMIT, ROLLBACK and their CHAIN forms
+	KindRelease                   // COMMIT RELEASE, ROLLBACK RELEASE: the server closes the connection
+	KindKill                      // KILL [QUERY | CONNECTION] n: Plan.Kill; answered by Leat
+	KindLeatSet                   // SET leat.x = ...: Plan.Leat; answered by Leat
+	KindLeatShow                  // LEAT SHOW x: Plan.Leat; answered by Leat
+	KindLeatExplain               // LEAT EXPLAIN stmt: Plan.Leat; answered by Leat
+	KindTrackerSet                // SET session_track_*: kept by Leat, Plan.Trackers
+	KindLoadLocal                 // LOAD DATA LOCAL INFILE: the server will ask for a file
+	KindEmpty                     // nothing but comments and white space
+)
+
+func (k Kind) String() string {
+	return [...]string{
+		"plain", "set", "use", "begin", "begin read only", "commit", "release", "kill",
+		"leat set", "leat show", "leat explain", "tracker set", "load local", "empty",
+	}[k]
+}
+
+// Value is something of the session's last statement that only the conn it ran on knows.
+type Value uint8
+
+const (
+	ConnectionID Value = 1 << iota // CONNECTION_ID(), @@pseudo_thread_id
+	LastInsertID                   // LAST_INSERT_ID(), @@identity, @@last_insert_id (or a SET of it)
+	RowCount                       // ROW_COUNT()
+	FoundRows                      // FOUND_ROWS()
+	Diagnostics                    // SHOW WARNINGS, SHOW ERRORS, SHOW COUNT(*) ..., @@warning_count, @@error_count, GET DIAGNOSTICS
+)
+
+// Plan is what is known of all statements with the same normalised text. It is immutable and
+// shared between sessions.
+type Plan struct {
+	// Text is the statement with its literals replaced by ?, safe to show and to log.
+	Text string
+	// Digest is a hash of Text, for people: logs, metrics, the digest table. It is the same in every
+	// process.
+	Digest uint64
+
+	Class Class
+	Kind  Kind
+	// Rule is why the statement has its class, in a few words an operator understands,
+	// e.g. "pure read", "locking read", "function is not known to be pure: fw", "can't be parsed".
+	Rule string
+	// Parsed is false when the parser couldn't read the text: counted once per digest. Statements that
+	// need no parser (SET, COMMIT, GRANT ...) count as parsed.
+	Parsed bool
+
+	// Pin is why the session must keep its conn after this statement; empty if it needn't.
+	// One of the Pin... constants. Of several reasons it is the one that lasts longest.
+	Pin string
+	// Unpin is the reason that this statement ends (UNLOCK TABLES ends PinLocks).
+	Unpin string
+
+	// Needs are the values of the last statement that this one reads (or, for LAST_INSERT_ID(expr), sets).
+	Needs Value
+	// Bare lists, for a SELECT of nothing but such values (SELECT ROW_COUNT(), CONNECTION_ID() AS id),
+	// the value of each column in order; nil otherwise. Diagnostics is never among them: the two
+	// variables that read it differ.
+	Bare []Value
+	// BareNames are the names of those columns: the alias, or the expression with its spacing normalised.
+	BareNames []string
+	// SetsInsertID: LAST_INSERT_ID(expr) with an argument, anywhere, or SET last_insert_id.
+	SetsInsertID bool
+
+	// Statements is how many statements the text holds. More than one: Class, Pin, Needs are the
+	// strictest, and Kind is KindPlain (or KindKill, refused, if one of them is a KILL).
+	Statements int
+	// Tables are those that the statement names, as written (database may be empty): what a query or
+	// an INSERT, REPLACE, UPDATE or DELETE names if the parser could read it, the database of USE.
+	Tables []Table
+	// Hints are from a leading comment: /* leat: consistency=bounded, class=batch */.
+	Hints Hints
+	// Kill, Leat and Trackers belong to their kinds.
+	Kill     Kill
+	Leat     LeatCommand
+	Trackers []string // names, lower case, of session_track_* variables assigned; also beside KindSet
+
+	// Retriable is true when the statement may be sent again to any server of its role if no byte of a
+	// reply came: pure reads, also those that only the primary answers.
+	Retriable bool
+
+	key   string // what the cache knows it by; empty if it isn't kept
+	proof proof
+}
+
+// proof is what the parser has to do for a statement.
+type proof uint8
+
+const (
+	proofNone  proof = iota
+	proofQuery       // prove that it is a pure read, name its tables
+	proofWrite       // name its tables
+)
+
+// Reasons to pin. They are shown to operators and counted in metrics; keep the list short.
+const (
+	PinTx         = "transaction"
+	PinUserVars   = "user variables"
+	PinTempTable  = "temporary table"
+	PinLocks      = "table locks"
+	PinInstance   = "backup lock"
+	PinUserLock   = "named lock"
+	PinHandler    = "open handler"
+	PinCursor     = "open cursor"
+	PinPrepare    = "text prepared statement"
+	PinCall       = "stored procedure"
+	PinSequence   = "last value of a sequence"
+	PinXA         = "xa transaction"
+	PinNextTx     = "next transaction's characteristics"
+	PinRole       = "role"
+	PinVariable   = "session variable that can't be restored"
+	PinUnknown    = "statement that can't be read"
+	PinDiagnostic = "found rows"
+)
+
+// Table is a table as a statement names it.
+type Table struct{ Database, Name string }
+
+// Hints are what a leading leat comment asks for. Empty strings are not given.
+type Hints struct {
+	Consistency string // eventual, bounded, session
+	Class       string // online, batch
+	Role        string // primary, replica
+	// Err says what is wrong with the comment, in one sentence; empty if nothing.
+	Err string
+}
+
+// Kill is a KILL statement.
+type Kill struct {
+	Query bool // KILL QUERY: the statement only
+	// Literal is the index into Scan.Literals of the thread id; -1 when it is not a plain literal, or
+	// when other statements stand beside the KILL: Leat refuses those, for the number would be taken
+	// as a server's. The literal need not be a number, and is ? in a prepared statement.
+	Literal int
+}
+
+// LeatCommand is a statement meant for Leat itself. Its texts are not normalised: it is never cached.
+type LeatCommand struct {
+	Name  string // "consistency" of SET leat.consistency; "servers" of LEAT SHOW SERVERS; lower case
+	Value string // the value set, unquoted; the statement to explain
+}
+
+// Scan is the reusable scratch of one session: what the lexer found in the last statement.
+// Its contents are valid until the next statement is planned with it. The zero value is ready to use.
+type Scan struct {
+	// Normalized is the statement's normalised text; cut off for one longer than Config.MaxParse.
+	Normalized []byte
+	// Literals are the statement's literals and parameters: one for each ? of Normalized. A list behind
+	// IN is one; the rows of a VALUES list behind the first are none if they are nothing but literals.
+	Literals []Literal
+
+	key  []byte
+	pass normalizer
+}
+
+// Literal is one literal of a statement. Raw aliases the statement's text: a string with its quotes
+// (and the pieces that are concatenated to it), a number, ?, or the inside of a list.
+type Literal struct {
+	Raw []byte
+}
+
+// begin readies the scratch for a pass.
+func (s *Scan) begin(limit int) *normalizer {
+	if cap(s.Normalized) > maxScratch {
+		s.Normalized, s.key = nil, nil
+	}
+	if cap(s.Literals) > maxScratch/16 {
+		s.Literals = nil
+	}
+	s.pass = normalizer{out: s.Normalized[:0], literals: s.Literals[:0], limit: limit}
+	return &s.pass
+}
+
+func (s *Scan) end(n *normalizer) {
+	s.Normalized, s.Literals = n.out, n.literals
+}
