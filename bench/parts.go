@@ -1,0 +1,95 @@
+package main
+
+// The parts of the benchmark: which workloads there are, and how rounds take turns.
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"slices"
+	"time"
+)
+
+// bench is one run of the benchmark.
+type bench struct {
+	options
+	starter *starter
+	targets []*target
+	out     io.Writer
+}
+
+// runner runs one round of a workload.
+type runner func(ctx context.Context, t *target, w workload, length time.Duration) (sample, error)
+
+func (b *bench) run(ctx context.Context) error {
+	parts := map[string]func(context.Context) error{
+		partLookups: b.lookups, partEOF: b.withoutDeprecateEOF, partRows: b.rows, partLogins: b.logins, partIdle: b.idleClients,
+	}
+	for _, name := range allParts {
+		if !slices.Contains(b.parts, name) {
+			continue
+		}
+		if err := parts[name](ctx); err != nil {
+			return fmt.Errorf("%s: %w", name, err)
+		}
+	}
+	return nil
+}
+
+func (b *bench) lookups(ctx context.Context) error {
+	run := func(ctx context.Context, t *target, w workload, length time.Duration) (sample, error) {
+		return runSysbench(ctx, b.script, t, w, length)
+	}
+	for _, conns := range b.conns {
+		for _, mode := range []string{modeText, modePrepared} {
+			w := workload{mode: mode, conns: conns}
+			if err := b.compare(ctx, fmt.Sprintf("sysbench, %s, %d connections", mode, conns), run, w); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func (b *bench) withoutDeprecateEOF(ctx context.Context) error {
+	for _, mode := range []string{modeText, modePrepared} {
+		w := workload{mode: mode, conns: 16, eof: true}
+		if err := b.compare(ctx, "client without DEPRECATE_EOF, "+mode+", 16 connections", runLoad, w); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// rows measures replies of 100 rows, and what Leat allocates for replies of 1 and of 100.
+func (b *bench) rows(ctx context.Context) error {
+	w := workload{mode: modeText, conns: 16, rows: 100}
+	if err := b.compare(ctx, "replies of 100 rows, text, 16 connections", runLoad, w); err != nil {
+		return err
+	}
+	if t := find(b.targets, leat); t != nil {
+		return b.allocations(ctx, t)
+	}
+	return nil
+}
+
+func (b *bench) logins(ctx context.Context) error {
+	return b.compare(ctx, "connect, log in and leave, 4 at a time", runLogins, workload{conns: 4})
+}
+
+// compare lets the targets take turns and reports the medians. Who is first changes from round to round.
+func (b *bench) compare(ctx context.Context, title string, run runner, w workload) error {
+	samples := make([][]sample, len(b.targets))
+	for round := range b.rounds {
+		for i := range b.targets {
+			i = (i + round) % len(b.targets)
+			s, err := run(ctx, b.targets[i], w, b.length)
+			if err != nil {
+				return err
+			}
+			samples[i] = append(samples[i], s)
+		}
+	}
+	report(b.out, title, b.targets, samples)
+	return ctx.Err()
+}

@@ -1,0 +1,176 @@
+package main
+
+// What is measured: the server itself, and the proxies in front of it.
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+
+	"leat/internal/localdb"
+)
+
+// Names of targets, in the order of the report.
+const (
+	direct  = "direct"
+	haproxy = "haproxy" // in TCP mode
+	relay   = "relay"   // bench/relay
+	splice  = "splice"  // bench/relay -splice
+	leat    = "leat"
+)
+
+var allTargets = []string{direct, haproxy, relay, splice, leat}
+
+// target is one way to the server.
+type target struct {
+	name    string
+	address string
+	proc    *process // nil for direct
+	admin   string   // Leat's admin port; else empty
+}
+
+// pid of the proxy, 0 for direct.
+func (t *target) pid() int {
+	if t.proc == nil {
+		return 0
+	}
+	return t.proc.cmd.Process.Pid
+}
+
+func (t *target) port() string { return t.address[strings.LastIndexByte(t.address, ':')+1:] }
+
+// starter starts targets with files in a directory.
+type starter struct {
+	dir      string // logs and configs
+	programs string // where the programs leat and relay are
+}
+
+// start starts one target in front of the servers.
+func (s *starter) start(ctx context.Context, name string, servers *localdb.Topology) (*target, error) {
+	to := servers.Replicas()[0].Addr()
+	if name == leat {
+		return s.startLeat(ctx, servers)
+	}
+	return s.startTCP(ctx, name, to)
+}
+
+// startTCP starts a target that knows no protocol, in front of any address.
+func (s *starter) startTCP(ctx context.Context, name, to string) (*target, error) {
+	if name == direct {
+		return &target{name: direct, address: to}, nil
+	}
+	address, err := freeAddress()
+	if err != nil {
+		return nil, err
+	}
+	var argv []string
+	switch name {
+	case haproxy:
+		config := filepath.Join(s.dir, "haproxy.cfg")
+		if err := os.WriteFile(config, []byte(haproxyConfig(address, to)), 0o644); err != nil {
+			return nil, err
+		}
+		argv = []string{"haproxy", "-db", "-f", config}
+	case relay:
+		argv = []string{filepath.Join(s.programs, "relay"), "-listen", address, "-to", to}
+	case splice:
+		argv = []string{filepath.Join(s.programs, "relay"), "-splice", "-listen", address, "-to", to}
+	default:
+		return nil, fmt.Errorf("no target is called %q; there are %s", name, strings.Join(allTargets, ", "))
+	}
+	p, err := startProcess(ctx, filepath.Join(s.dir, name+".log"), address, argv...)
+	if err != nil {
+		return nil, err
+	}
+	return &target{name: name, address: address, proc: p}, nil
+}
+
+func haproxyConfig(listen, to string) string {
+	return fmt.Sprintf(`global
+    maxconn 6000
+    no strict-limits
+defaults
+    mode tcp
+    timeout connect 5s
+    timeout client 1h
+    timeout server 1h
+listen mysql
+    bind %s
+    server main %s
+`, listen, to)
+}
+
+func (s *starter) startLeat(ctx context.Context, servers *localdb.Topology) (*target, error) {
+	address, err := freeAddress()
+	if err != nil {
+		return nil, err
+	}
+	admin, err := freeAddress()
+	if err != nil {
+		return nil, err
+	}
+	config := filepath.Join(s.dir, "leat.yaml")
+	if err := os.WriteFile(config, []byte(leatConfig(address, admin, servers)), 0o600); err != nil {
+		return nil, err
+	}
+	p, err := startProcess(ctx, filepath.Join(s.dir, "leat.log"), address, filepath.Join(s.programs, "leat"), "serve", "--config", config)
+	if err != nil {
+		return nil, err
+	}
+	return &target{name: leat, address: address, admin: admin, proc: p}, nil
+}
+
+// leatConfig is what a user would write, with the defaults for all that matters to speed.
+func leatConfig(address, admin string, servers *localdb.Topology) string {
+	return fmt.Sprintf(`listen: {mysql: %q, admin: %q}
+users:
+  - {name: %s, password: %s}
+monitor: {user: %s, password: %s}
+limits: {clients: 10000}
+shards:
+  - name: main
+    primary: %s
+    replicas: [%q]
+`, address, admin, localdb.AppUser, localdb.AppPassword, localdb.MonitorUser, localdb.MonitorPassword,
+		servers.Primary().Addr(), servers.Replicas()[0].Addr())
+}
+
+func freeAddress() (string, error) {
+	port, err := localdb.FreePort()
+	return "127.0.0.1:" + strconv.Itoa(port), err
+}
+
+// startAll starts targets by name. When one fails those before it are stopped.
+func (s *starter) startAll(ctx context.Context, names []string, servers *localdb.Topology) ([]*target, error) {
+	var all []*target
+	for _, name := range names {
+		t, err := s.start(ctx, name, servers)
+		if err != nil {
+			stopAll(all)
+			return nil, fmt.Errorf("start %s: %w", name, err)
+		}
+		all = append(all, t)
+	}
+	return all, nil
+}
+
+func stopAll(targets []*target) {
+	for _, t := range targets {
+		if t.proc != nil {
+			t.proc.stop()
+		}
+	}
+}
+
+// find is the target of a name, or nil.
+func find(targets []*target, name string) *target {
+	i := slices.IndexFunc(targets, func(t *target) bool { return t.name == name })
+	if i < 0 {
+		return nil
+	}
+	return targets[i]
+}
