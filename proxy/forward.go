@@ -166,6 +166,9 @@ func (s *session) requestOptions(r *wire.Request, t *try) *wire.Options {
 func (s *session) judge(r *wire.Request, t *try, out *wire.Outcome, err error) (again bool, answer error) {
 	mayRepeat := !out.Replied && !t.held && !r.Long() && t.count < maxAttempts && s.ctx.Err() == nil
 	switch {
+	case err == nil && mayRepeat && t.plan.Retriable && goesAway(out.Err):
+		t.avoid = t.conn.Server()
+		return true, nil
 	case err == nil:
 		return mayRepeat && s.misplaced(t, out.Err), s.cancelled(t, out.Err)
 	case errors.Is(err, wire.ErrClientGone), errors.Is(err, wire.ErrTooLarge):
@@ -220,6 +223,15 @@ func refusesWrites(e *wire.ServerError) bool {
 	case 1290: // "... running with the --read-only option", but also --secure-file-priv and others
 		m := strings.ToLower(e.Message)
 		return strings.Contains(m, "read-only") || strings.Contains(m, "read_only")
+	}
+	return false
+}
+
+// goesAway reports whether an error says that the server, or just this conn, is being closed.
+func goesAway(e *wire.ServerError) bool {
+	switch e.Number {
+	case 1053, 1079, 1927, 4031: // shutdown, normal shutdown, killed, closed for inactivity
+		return true
 	}
 	return false
 }

@@ -21,7 +21,7 @@ func mayRelease(tx wire.TxState, pins []string) bool {
 // settle takes what a reply said into the session, and then keeps the conn or gives it back.
 func (s *session) settle(conn *backend.Conn, r *wire.Request, plan *router.Plan, out *wire.Outcome) {
 	s.state = conn.State()
-	s.settleTx(conn, plan, out)
+	s.settleTx(conn, out)
 	s.settlePins(r, plan, out)
 	s.settlePosition(conn, plan, out)
 	s.last.note(plan, out)
@@ -36,23 +36,15 @@ func (s *session) settle(conn *backend.Conn, r *wire.Request, plan *router.Plan,
 	}
 }
 
-// settleTx learns the transaction state. An error doesn't tell it: where it can't be inferred, a ping asks.
-func (s *session) settleTx(conn *backend.Conn, plan *router.Plan, out *wire.Outcome) {
-	tx := out.Tx
-	if tx == wire.TxUnknown {
-		mayHaveBegun := plan.Statements != 1 || plan.Pin != "" || plan.Kind != router.KindPlain || !s.autocommit()
-		if s.tx != wire.TxIdle || mayHaveBegun {
-			if err := conn.Ping(); err == nil {
-				tx = conn.Tx()
-			}
-		} else {
-			tx = wire.TxIdle
-		}
+// settleTx learns the transaction state. An error reply doesn't tell it, so a ping asks.
+func (s *session) settleTx(conn *backend.Conn, out *wire.Outcome) {
+	s.tx = out.Tx
+	if s.tx == wire.TxUnknown && conn.Ping() == nil {
+		s.tx = conn.Tx()
 	}
-	if tx == wire.TxIdle {
+	if s.tx == wire.TxIdle {
 		s.txWrote = false
 	}
-	s.tx = tx
 }
 
 // settlePins adds and removes the reasons to hold the conn.

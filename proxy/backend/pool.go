@@ -23,6 +23,7 @@ type pool struct {
 	logins  map[loginKey]*login
 	conns   map[*Conn]struct{} // all that are open
 	lent    int
+	guests  int // of these, by guests
 	dialing int
 	waiters list.List // of *waiter
 	backoff backoff
@@ -53,6 +54,7 @@ type poolStats struct {
 type waiter struct {
 	login   *login
 	state   *wire.State
+	terms   terms
 	dialing bool // a dial for it is under way
 	passed  int  // how often a later waiter was served first
 	elem    *list.Element
@@ -63,6 +65,18 @@ type lentOrErr struct {
 	conn *Conn
 	err  error
 }
+
+// terms are how a request borrows.
+type terms struct {
+	readOnly bool // the conn must be one on which writes fail
+	patient  bool // there is no other server to go to
+	// guest is a read that a replica should have taken. Guests leave a fifth of the conns, and of
+	// the places in the queue, to the primary's own work.
+	guest bool
+}
+
+// share is what guests may have of n.
+func share(n int) int { return max(n*4/5, 1) }
 
 const (
 	// maxDials bounds the log-ins under way to one server.
@@ -79,19 +93,23 @@ func fits(c *Conn, state *wire.State) bool {
 	return state == nil || state.Database() != "" || c.State().Database() == ""
 }
 
+// trusted is how long a conn may have been idle and still be lent for a read without a look at its
+// socket, which is a system call: a read that finds it closed is sent elsewhere.
+const trusted = 20 * time.Millisecond
+
 // get lends a conn. It waits when there is none, unless the server can't be reached just now and
 // the caller, who isn't patient, can go elsewhere. An unreachable server is an *unreachableError.
-func (p *pool) get(ctx context.Context, n *Need, readOnly, patient bool) (*Conn, error) {
-	key := loginKey{n.User, n.Password, n.Flags, readOnly}
+func (p *pool) get(ctx context.Context, n *Need, how terms) (*Conn, error) {
+	key := loginKey{n.User, n.Password, n.Flags, how.readOnly}
 	p.mu.Lock()
 	for {
 		l := p.login(key)
-		c := p.takeIdle(l, n.State)
+		c := p.takeIdle(l, n.State, how)
 		if c == nil {
-			return p.wait(ctx, &waiter{login: l, state: n.State}, patient)
+			return p.wait(ctx, &waiter{login: l, state: n.State, terms: how})
 		}
 		p.mu.Unlock()
-		if c.Conn.Idle() {
+		if readOnly && p.server.b.now()-c.idleSince < trusted || c.Conn.Idle() {
 			return c, nil
 		}
 		p.discard(c, "closed by the server")
@@ -109,7 +127,10 @@ func (p *pool) login(key loginKey) *login {
 }
 
 // takeIdle lends the idle conn of the login that needs the least work to get into the state.
-func (p *pool) takeIdle(l *login, state *wire.State) *Conn {
+func (p *pool) takeIdle(l *login, state *wire.State, how terms) *Conn {
+	if how.guest && p.guestsAreFull() {
+		return nil
+	}
 	var best *Conn
 	scanned := 0
 	for c := l.first; c != nil && scanned < maxScan; c = c.next {
@@ -124,9 +145,13 @@ func (p *pool) takeIdle(l *login, state *wire.State) *Conn {
 	}
 	if best != nil {
 		p.unlink(best)
-		p.lend(best)
+		p.lend(best, how)
 	}
 	return best
+}
+
+func (p *pool) guestsAreFull() bool {
+	return p.guests >= share(p.server.settings.Load().poolSize)
 }
 
 func (p *pool) takeTicket(t Ticket) bool {
@@ -136,21 +161,34 @@ func (p *pool) takeTicket(t Ticket) bool {
 		return false
 	}
 	p.unlink(t.conn)
-	p.lend(t.conn)
+	p.lend(t.conn, terms{})
 	return true
 }
 
-// lend counts the conn as lent.
-func (p *pool) lend(c *Conn) {
+// lend counts the conn as lent, and back as no longer.
+func (p *pool) lend(c *Conn, how terms) {
 	c.gen++
 	p.lent++
 	p.load.Add(1)
+	if c.guest = how.guest; c.guest {
+		p.guests++
+	}
+}
+
+func (p *pool) back(c *Conn) {
+	c.gen++
+	c.started.Store(0)
+	p.lent--
+	p.load.Add(-1)
+	if c.guest {
+		p.guests--
+	}
 }
 
 // wait queues for a conn. It is called with mu held and gives it up.
-func (p *pool) wait(ctx context.Context, w *waiter, patient bool) (*Conn, error) {
+func (p *pool) wait(ctx context.Context, w *waiter) (*Conn, error) {
 	set := p.server.settings.Load()
-	if err := p.refuse(set, patient); err != nil {
+	if err := p.refuse(set, w.terms); err != nil {
 		p.mu.Unlock()
 		return nil, err
 	}
@@ -180,19 +218,26 @@ func (p *pool) wait(ctx context.Context, w *waiter, patient bool) (*Conn, error)
 }
 
 // refuse says why a request can't even wait.
-func (p *pool) refuse(set *settings, patient bool) error {
+func (p *pool) refuse(set *settings, how terms) error {
+	places := set.maxWaiters
+	if how.guest {
+		places = share(places)
+	}
 	switch {
 	case p.closed:
 		return &unreachableError{p.server, errRetired}
-	case !patient && p.backoff.unreachable && p.backoff.active():
+	case !how.patient && p.backoff.active() && p.hopeless():
 		return &unreachableError{p.server, p.backoff.err}
-	case p.waiters.Len() >= set.maxWaiters:
+	case p.waiters.Len() >= places:
 		p.stats.timeouts++
 		return wire.Errorf(wire.CodePoolTimeout, "shard %s: all %d conns to server %s are in use and %d requests wait for one already",
 			p.server.shard.id, set.poolSize, p.server.address, p.waiters.Len())
 	}
 	return nil
 }
+
+// hopeless: after a dial failed, no conn can be expected to come free soon either.
+func (p *pool) hopeless() bool { return p.backoff.unreachable || len(p.conns) == 0 }
 
 func (p *pool) timeoutError(set *settings) error {
 	p.mu.Lock()
@@ -234,10 +279,7 @@ func (p *pool) unqueue(w *waiter) {
 // put takes a lent conn back: to the waiter that it fits, to the idle ones, or to be closed.
 func (p *pool) put(c *Conn, dirty bool) Ticket {
 	p.mu.Lock()
-	c.gen++
-	c.started.Store(0)
-	p.lent--
-	p.load.Add(-1)
+	p.back(c)
 	if why := p.closeReason(c, dirty); why != "" {
 		p.forget(c)
 		p.fill()
@@ -278,7 +320,7 @@ func (p *pool) offer(c *Conn) (misfit *Conn) {
 	head := p.waiters.Front()
 	for e := head; e != nil; e = e.Next() {
 		w := e.Value.(*waiter)
-		if w.login == c.login && fits(c, w.state) {
+		if w.login == c.login && fits(c, w.state) && !(w.terms.guest && p.guestsAreFull()) {
 			p.serve(w, c)
 			return nil
 		}
@@ -297,17 +339,14 @@ func (p *pool) offer(c *Conn) (misfit *Conn) {
 
 func (p *pool) serve(w *waiter, c *Conn) {
 	p.unqueue(w)
-	p.lend(c)
+	p.lend(c, w.terms)
 	w.got <- lentOrErr{conn: c}
 }
 
 // discard closes a lent conn.
 func (p *pool) discard(c *Conn, why string) {
 	p.mu.Lock()
-	c.gen++
-	c.started.Store(0)
-	p.lent--
-	p.load.Add(-1)
+	p.back(c)
 	p.forget(c)
 	p.fill()
 	p.mu.Unlock()
