@@ -22,6 +22,10 @@ func mayRelease(tx wire.TxState, pins []string) bool {
 func (s *session) settle(conn *backend.Conn, r *wire.Request, plan *router.Plan, out *wire.Outcome) {
 	s.state = conn.State()
 	s.settleTx(conn, out)
+	if s.tx == wire.TxUnknown {
+		s.lose(conn, &wire.SendError{Err: errNoState, Sent: true})
+		return
+	}
 	s.settlePins(r, plan, out)
 	s.settlePosition(conn, plan, out)
 	s.last.note(plan, out)
@@ -35,6 +39,8 @@ func (s *session) settle(conn *backend.Conn, r *wire.Request, plan *router.Plan,
 		s.showHeld()
 	}
 }
+
+var errNoState = errors.New("the server did not tell the transaction's state")
 
 // settleTx learns the transaction state. An error reply doesn't tell it, so a ping asks.
 func (s *session) settleTx(conn *backend.Conn, out *wire.Outcome) {
