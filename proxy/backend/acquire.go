@@ -118,7 +118,10 @@ func (s *shardState) borrow(ctx context.Context, v *view, srv *Server, n *Need) 
 	if srv == v.fallback {
 		role = wire.Primary
 	}
-	c, err := srv.pool.get(ctx, n, role == wire.Replica, role == wire.Primary)
+	c, err := srv.pool.get(ctx, n, terms{
+		readOnly: role == wire.Replica, patient: role == wire.Primary,
+		guest: role != n.Role && v.reserve,
+	})
 	if err == nil {
 		c.role = role
 		return c, nil
@@ -225,6 +228,9 @@ func (s *shardState) acquireLater(ctx context.Context, n *Need) (*Conn, error) {
 	timer := time.NewTimer(v.window)
 	defer timer.Stop()
 	s.wake(s.view.Load()) // it may have changed before the request was in the queue
+	if q.queued.Load() == 1 {
+		s.pokeAll() // from now on servers are probed often, as long as somebody waits
+	}
 	var last error
 	for {
 		select {

@@ -29,6 +29,7 @@ type Conn struct {
 
 	// guarded by the pool's mu
 	gen        uint64 // grows when the conn is lent and when it comes back
+	guest      bool   // lent to a guest: see terms
 	idle       bool
 	idleSince  time.Duration
 	retired    string // why it is closed when it comes back
@@ -72,8 +73,10 @@ func (c *Conn) Done(err error) {
 		return
 	}
 	var refused *wire.ServerError
+	var own *wire.Error
 	switch {
-	case errors.Is(err, wire.ErrClientGone) || errors.Is(err, context.Canceled):
+	case errors.Is(err, wire.ErrClientGone) || errors.Is(err, context.Canceled) || errors.As(err, &own):
+		// the server is not to blame
 	case errors.As(err, &refused):
 		s.speed.keep(now, took)
 		if c.role == wire.Primary && isReadOnlyError(refused) {

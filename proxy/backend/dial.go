@@ -1,6 +1,7 @@
 package backend
 
 import (
+	"container/list"
 	"context"
 	"errors"
 	"fmt"
@@ -67,9 +68,16 @@ func (p *pool) fill() {
 		}
 		return
 	}
-	for e := p.waiters.Front(); e != nil && p.dialing < maxDials; e = e.Next() {
+	var next *list.Element
+	for e := p.waiters.Front(); e != nil && p.dialing < maxDials; e = next {
 		w := e.Value.(*waiter)
-		if w.dialing {
+		next = e.Next()
+		if w.dialing || w.terms.guest && p.guestsAreFull() {
+			continue
+		}
+		if c := p.takeIdle(w.login, w.state, w.terms); c != nil {
+			p.unqueue(w)
+			w.got <- lentOrErr{conn: c}
 			continue
 		}
 		if p.backoff.err != nil && p.dialing > 0 {
@@ -157,8 +165,12 @@ func (p *pool) dialFailed(w *waiter, err error) {
 		p.backoff.fail(err, true)
 		p.failWaiters(&unreachableError{p.server, err}, func(*waiter) bool { return true })
 	case isTooManyConns(refused):
-		// The server is well, and lent conns come back: everybody goes on waiting.
+		// The server is well, and lent conns come back: everybody goes on waiting, unless there
+		// are none and another server may do.
 		p.backoff.fail(err, false)
+		if p.hopeless() {
+			p.failWaiters(&unreachableError{p.server, err}, func(o *waiter) bool { return !o.terms.patient })
+		}
 	default:
 		// The login is refused, or its database: all others with both would be told the same.
 		p.backoff.succeed()
@@ -179,11 +191,15 @@ func (p *pool) failWaiters(err error, which func(*waiter) bool) {
 	}
 }
 
-// failAll sends everybody who waits for a conn to look for another server.
-func (p *pool) failAll(err error) {
+// serverDown sends everybody who waits to look for another server, and closes the conns: they may
+// hang without ever failing.
+func (p *pool) serverDown(err error) {
 	p.mu.Lock()
-	defer p.mu.Unlock()
 	p.failWaiters(&unreachableError{p.server, err}, func(*waiter) bool { return true })
+	p.mu.Unlock()
+	p.server.b.spawn(func(context.Context) {
+		p.retire("server is down", func(*Conn) bool { return true })
+	})
 }
 
 func (w *waiter) database() string {

@@ -104,7 +104,7 @@ func (s *Server) whyNotPrimary() string {
 
 // Bounds of the monitor's pace.
 const (
-	recheck     = 100 * time.Millisecond // after a failed probe, and until a server is up again
+	recheck     = 100 * time.Millisecond // after a failed probe, until a server is up again, and while requests wait for one
 	minProbeGap = 20 * time.Millisecond  // however often a probe is asked for
 	stallAfter  = 250 * time.Millisecond // requests under way and no reply for so long: probe
 )
@@ -152,7 +152,7 @@ func (s *Server) probe(ctx context.Context, p Prober, set *settings) time.Durati
 	s.shard.update(func() {
 		settled = s.note(tick, began, o, err)
 	})
-	if !settled {
+	if !settled || s.shard.writes.busy() || s.shard.reads.busy() {
 		return min(recheck, set.monitor.Interval)
 	}
 	return set.monitor.Interval - rand.N(set.monitor.Interval/10+1)
@@ -243,13 +243,16 @@ func (s *Server) noteLag(first bool) {
 	case h.freshFails >= s.shard.fall:
 		h.fresh = false
 	}
-	if h.fresh != was && h.up {
+	if h.fresh != was && h.up && h.seen.Replicates {
 		s.log().Info("lag decides on the server's reads", slog.Bool("reads", h.fresh), slog.String("lag", h.lag()))
 	}
 }
 
 func (h *health) lag() string {
-	if !h.seen.LagKnown {
+	switch {
+	case !h.seen.Replicates:
+		return "unknown: it doesn't replicate"
+	case !h.seen.LagKnown:
 		return "unknown: " + h.seen.Trouble
 	}
 	return h.seen.Lag.String()
@@ -266,7 +269,7 @@ func (s *Server) turn(up, first bool) {
 	case !up:
 		h.fresh, h.freshOKs = false, 0 // it may come back far behind
 		s.log().Warn("server is down", slog.Any("error", h.err))
-		s.pool.failAll(h.err)
+		s.pool.serverDown(h.err)
 	case !first:
 		s.warm.Store(max(int64(now), 1))
 		s.log().Info("server is back")

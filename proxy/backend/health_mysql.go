@@ -87,7 +87,7 @@ func (p *mysqlProber) probe(ctx context.Context) (o Observation, err error) {
 		return o, fmt.Errorf("ask for read_only: %w", err)
 	}
 	o.ReadOnly = readOnly != "0" && !strings.EqualFold(readOnly, "OFF")
-	if o.Applied, err = p.position(ctx, conn, o.Replicates); err != nil {
+	if o.Applied, err = p.position(ctx, conn); err != nil {
 		return o, fmt.Errorf("ask for the position: %w", err)
 	}
 	return o, p.check(ctx, conn)
@@ -115,7 +115,7 @@ func (p *mysqlProber) learn(ctx context.Context, conn *sql.Conn) error {
 	return nil
 }
 
-// Applied asks for the position alone. A server that replicates is assumed: the primary isn't asked.
+// Applied asks for the position alone.
 func (p *mysqlProber) Applied(ctx context.Context) (shard.Position, error) {
 	if p.err != nil {
 		return shard.Position{}, p.err
@@ -125,28 +125,24 @@ func (p *mysqlProber) Applied(ctx context.Context) (shard.Position, error) {
 		return shard.Position{}, asServerError(err)
 	}
 	defer conn.Close()
-	at, err := p.position(ctx, conn, true)
+	at, err := p.position(ctx, conn)
 	return at, asServerError(err)
 }
 
-// position is what the server has applied. MariaDB writes its binlog before the rows can be seen,
-// so on a replica only gtid_slave_pos counts; on a primary the binlog is ahead of it.
-func (p *mysqlProber) position(ctx context.Context, conn *sql.Conn, replicates bool) (shard.Position, error) {
+// position is what the server has applied. On MariaDB that is gtid_current_pos: what it applied as
+// a replica, and what it wrote itself. (Its binlog's position alone would be too early on a
+// replica, where the binlog is written before the rows can be seen, and gtid_slave_pos alone too
+// late on a server that was the primary before.)
+func (p *mysqlProber) position(ctx context.Context, conn *sql.Conn) (shard.Position, error) {
+	query, parse := "SELECT @@global.gtid_executed", shard.ParseMySQLPosition
+	if p.mariaDB {
+		query, parse = "SELECT @@global.gtid_current_pos", shard.ParseMariaDBPosition
+	}
 	var text string
-	if !p.mariaDB {
-		if err := conn.QueryRowContext(ctx, "SELECT @@global.gtid_executed").Scan(&text); err != nil {
-			return shard.Position{}, err
-		}
-		return shard.ParseMySQLPosition(p.shard, text)
-	}
-	query := "SELECT @@global.gtid_slave_pos"
-	if !replicates {
-		query = "SELECT CONCAT_WS(',', NULLIF(@@global.gtid_slave_pos, ''), NULLIF(@@global.gtid_binlog_pos, ''))"
-	}
 	if err := conn.QueryRowContext(ctx, query).Scan(&text); err != nil {
 		return shard.Position{}, err
 	}
-	return shard.ParseMariaDBPosition(p.shard, text)
+	return parse(p.shard, text)
 }
 
 // replication reads what the server follows, one row for each source.
@@ -175,7 +171,7 @@ func (p *mysqlProber) replication(ctx context.Context, conn *sql.Conn, o *Observ
 }
 
 // replicaColumns are where the interesting columns stand; -1: nowhere. MySQL renamed them.
-type replicaColumns struct{ host, io, sql, lag, ioError, sqlError int }
+type replicaColumns struct{ host, port, io, sql, lag, ioError, sqlError int }
 
 func findReplicaColumns(names []string) replicaColumns {
 	find := func(wanted ...string) int {
@@ -183,6 +179,7 @@ func findReplicaColumns(names []string) replicaColumns {
 	}
 	return replicaColumns{
 		host:     find("Source_Host", "Master_Host"),
+		port:     find("Source_Port", "Master_Port"),
 		io:       find("Replica_IO_Running", "Slave_IO_Running"),
 		sql:      find("Replica_SQL_Running", "Slave_SQL_Running"),
 		lag:      find("Seconds_Behind_Source", "Seconds_Behind_Master"),
@@ -205,13 +202,13 @@ func (at replicaColumns) observe(row []sql.NullString, o *Observation) {
 	if first {
 		o.LagKnown = true
 	}
-	trouble := ""
+	from, trouble := get(at.host)+":"+get(at.port), ""
 	seconds, err := strconv.ParseInt(get(at.lag), 10, 32)
 	switch {
 	case get(at.io) != "Yes":
-		trouble = because("replication from "+get(at.host)+" isn't connected", get(at.ioError))
+		trouble = because("replication from "+from+" isn't connected", get(at.ioError))
 	case get(at.sql) != "Yes":
-		trouble = because("changes from "+get(at.host)+" aren't applied", get(at.sqlError))
+		trouble = because("changes from "+from+" aren't applied", get(at.sqlError))
 	case err != nil:
 		trouble = "the server doesn't know it"
 	}

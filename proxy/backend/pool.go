@@ -75,8 +75,8 @@ type terms struct {
 	guest bool
 }
 
-// share is what guests may have of n.
-func share(n int) int { return max(n*4/5, 1) }
+// guestShare is what guests may have of n.
+func guestShare(n int) int { return max(n*4/5, 1) }
 
 const (
 	// maxDials bounds the log-ins under way to one server.
@@ -109,7 +109,7 @@ func (p *pool) get(ctx context.Context, n *Need, how terms) (*Conn, error) {
 			return p.wait(ctx, &waiter{login: l, state: n.State, terms: how})
 		}
 		p.mu.Unlock()
-		if readOnly && p.server.b.now()-c.idleSince < trusted || c.Conn.Idle() {
+		if how.readOnly && p.server.b.now()-c.idleSince < trusted || c.Conn.Idle() {
 			return c, nil
 		}
 		p.discard(c, "closed by the server")
@@ -151,7 +151,7 @@ func (p *pool) takeIdle(l *login, state *wire.State, how terms) *Conn {
 }
 
 func (p *pool) guestsAreFull() bool {
-	return p.guests >= share(p.server.settings.Load().poolSize)
+	return p.guests >= guestShare(p.server.settings.Load().poolSize)
 }
 
 func (p *pool) takeTicket(t Ticket) bool {
@@ -221,7 +221,7 @@ func (p *pool) wait(ctx context.Context, w *waiter) (*Conn, error) {
 func (p *pool) refuse(set *settings, how terms) error {
 	places := set.maxWaiters
 	if how.guest {
-		places = share(places)
+		places = guestShare(places)
 	}
 	switch {
 	case p.closed:

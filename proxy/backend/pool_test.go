@@ -386,3 +386,62 @@ func TestAcquireAllocates(t *testing.T) {
 		}
 	})
 }
+
+// Case 140: reads that the primary takes for want of replicas leave room for its own work.
+func TestGuestsLeaveRoom(t *testing.T) {
+	w, cfg := one()
+	cfg.Shards[0].PoolSize, cfg.MaxWaiters = 10, 10
+	run(t, w, cfg, func(t *testing.T, b *Backend) {
+		for _, a := range []string{addrR1, addrR2} {
+			w.set(a, func(s *fakeServer) { s.down = true })
+		}
+		time.Sleep(2 * time.Second)
+		var guests []*Conn
+		for range 8 {
+			guests = append(guests, acquire(t, b, read()))
+		}
+		var waiting []<-chan result
+		for range 8 {
+			waiting = append(waiting, later(t, b, read()))
+		}
+		_, err := b.Acquire(t.Context(), read())
+		wantCode(t, err, wire.CodePoolTimeout)
+		for range 2 {
+			if r := <-later(t, b, write()); r.err != nil {
+				t.Fatalf("a write found no room: %v", r.err)
+			} else {
+				defer r.conn.Release()
+			}
+		}
+		for i, c := range guests {
+			if i%2 == 0 {
+				c.Discard("test")
+			} else {
+				c.Release()
+			}
+			if r := <-waiting[i]; r.err != nil {
+				t.Errorf("read %d: %v", i, r.err)
+			} else {
+				defer r.conn.Release()
+			}
+		}
+	})
+}
+
+// A read doesn't wait for a server that has no conn to give when another one does.
+func TestReadsLeaveAServerAtItsLimit(t *testing.T) {
+	w, cfg := one()
+	w.servers[addrR1].refuses = &wire.ServerError{Number: 1040}
+	run(t, w, cfg, func(t *testing.T, b *Backend) {
+		for range 20 {
+			if r := <-later(t, b, read()); r.err != nil || r.took > 0 {
+				t.Fatalf("got %+v", r)
+			} else {
+				r.conn.Release()
+			}
+		}
+		if st := status(t, b, addrR1); st.State != "up" {
+			t.Errorf("the server is %s", st.State)
+		}
+	})
+}

@@ -58,6 +58,7 @@ type view struct {
 	online, batch []*Server // replicas that are fresh enough, by class
 	stale         []*Server // servers that answer, but lag or don't replicate: when nothing else is left
 
+	reserve bool          // reads on the primary are guests: replicas are meant to take them
 	window  time.Duration // how long a request waits for a server
 	holdMax int
 	balance string
@@ -122,7 +123,7 @@ func (s *shardState) update(change func()) {
 // refresh makes the view anew. It is called with mu held.
 func (s *shardState) refresh() {
 	last := s.view.Load()
-	v := &view{window: s.window, holdMax: s.holdMax, balance: s.cfg.Balance}
+	v := &view{reserve: len(s.servers) > 1 && s.cfg.MaxLag > 0, window: s.window, holdMax: s.holdMax, balance: s.cfg.Balance}
 	writable := s.writable()
 	switch {
 	case len(writable) > 1:
@@ -263,8 +264,12 @@ func (s *shardState) doubt(srv *Server, why string) {
 		srv.health.doubted = s.b.tick.Add(1)
 		srv.health.doubt = why
 	})
-	for _, o := range s.all() {
-		o.poke()
+	s.pokeAll()
+}
+
+func (s *shardState) pokeAll() {
+	for _, srv := range s.all() {
+		srv.poke()
 	}
 }
 
