@@ -98,11 +98,11 @@ func TestReload(t *testing.T) {
 		} else {
 			c.Release()
 		}
-		if fake(onR1).closed || fake(onR2).closed {
+		if fake(onR1).closed.Load() || fake(onR2).closed.Load() {
 			t.Error("conns were closed: the idle one's server stays, the other is lent")
 		}
 		onR2.Release()
-		if !fake(onR2).closed {
+		if !fake(onR2).closed.Load() {
 			t.Error("a conn of a removed server is still open")
 		}
 		time.Sleep(3 * time.Second)
@@ -165,7 +165,7 @@ func TestEnd(t *testing.T) {
 		idle = acquire(t, b, write())
 		idle.Release()
 	})
-	if !fake(idle).closed {
+	if !fake(idle).closed.Load() {
 		t.Error("an idle conn is open after Run ended")
 	}
 	if got := w.get(addrP).open; got != 0 {

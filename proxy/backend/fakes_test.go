@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"testing/synctest"
@@ -142,7 +143,7 @@ type fakeConn struct {
 	state     *wire.State
 	tx        wire.TxState
 	broken    bool
-	closed    bool
+	closed    atomic.Bool
 }
 
 func (c *fakeConn) ID() wire.ConnID { return wire.ConnID{ID: c.id} }
@@ -156,10 +157,9 @@ func (c *fakeConn) Reset(time.Time) error       { return nil }
 func (c *fakeConn) SetDeadline(time.Time) error { return nil }
 
 func (c *fakeConn) Close() error {
-	if !c.closed {
+	if !c.closed.Swap(true) {
 		c.world.set(c.address, func(s *fakeServer) { s.open-- })
 	}
-	c.closed = true
 	return nil
 }
 

@@ -248,10 +248,10 @@ func TestDrain(t *testing.T) {
 		if err := b.Drain(a); err != nil {
 			t.Fatal(err)
 		}
-		if !fake(idle).closed || fake(lent).closed {
+		if !fake(idle).closed.Load() || fake(lent).closed.Load() {
 			t.Error("want idle conns closed and lent ones not yet")
 		}
-		if lent.Release(); !fake(lent).closed {
+		if lent.Release(); !fake(lent).closed.Load() {
 			t.Error("a lent conn of a drained server went back to its pool")
 		}
 		if got := share(t, b, 20, read); got[a] != 0 {

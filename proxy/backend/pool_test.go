@@ -71,14 +71,14 @@ func TestDirtyConnIsClosed(t *testing.T) {
 		for _, tx := range []wire.TxState{wire.TxOpen, wire.TxReadOnly, wire.TxUnknown} {
 			c := acquire(t, b, write())
 			fake(c).tx = tx
-			if ticket := c.Release(); ticket != (Ticket{}) || !fake(c).closed {
+			if ticket := c.Release(); ticket != (Ticket{}) || !fake(c).closed.Load() {
 				t.Errorf("tx %v: the conn went back to the pool", tx)
 			}
 		}
 		c := acquire(t, b, write())
 		c.Release()
 		fake(c).broken = true
-		if o := acquire(t, b, write()); o == c || !fake(c).closed {
+		if o := acquire(t, b, write()); o == c || !fake(c).closed.Load() {
 			t.Error("a conn that the server closed was lent")
 		}
 	})
@@ -113,8 +113,8 @@ func TestStateFit(t *testing.T) {
 		}
 		// The pool is full. Another session without a database takes the place of the oldest misfit.
 		cn2 := in(none)
-		if !fake(cb).closed || fake(ca).closed {
-			t.Errorf("closed: a %v, b %v; want b, idle for longer", fake(ca).closed, fake(cb).closed)
+		if !fake(cb).closed.Load() || fake(ca).closed.Load() {
+			t.Errorf("closed: a %v, b %v; want b, idle for longer", fake(ca).closed.Load(), fake(cb).closed.Load())
 		}
 		cn.Release()
 		cn2.Release()
@@ -230,16 +230,16 @@ func TestIdleTimeoutAndLifetime(t *testing.T) {
 		c := acquire(t, b, write())
 		c.Release()
 		time.Sleep(50 * time.Second)
-		if fake(c).closed {
+		if fake(c).closed.Load() {
 			t.Error("closed before it was idle for long")
 		}
 		time.Sleep(12 * time.Second)
-		if !fake(c).closed {
+		if !fake(c).closed.Load() {
 			t.Error("still open after the idle timeout")
 		}
 		c = acquire(t, b, write())
 		time.Sleep(12 * time.Minute)
-		if c.Release(); !fake(c).closed {
+		if c.Release(); !fake(c).closed.Load() {
 			t.Error("still open after its lifetime")
 		}
 		if st := status(t, b, addrP); st.Idle != 0 || st.Lent != 0 || st.Opened != 2 || st.Closed != 2 {
@@ -337,7 +337,7 @@ func TestCancel(t *testing.T) {
 		if err := b.Cancel(t.Context(), c.Target()); err != nil || len(w.cancels) != 1 {
 			t.Errorf("got %v %v, want one order", w.cancels, err)
 		}
-		if c.Release(); !fake(c).closed {
+		if c.Release(); !fake(c).closed.Load() {
 			t.Error("a conn whose cancel may come late went back to the pool")
 		}
 	})
@@ -352,12 +352,12 @@ func TestKeepLogins(t *testing.T) {
 		kept := acquire(t, b, other)
 		idle.Release()
 		b.KeepLogins(func(user, _ string) bool { return user == "other" })
-		if !fake(idle).closed || fake(lent).closed {
+		if !fake(idle).closed.Load() || fake(lent).closed.Load() {
 			t.Error("want the idle conn closed and the lent one not yet")
 		}
 		lent.Release()
 		kept.Release()
-		if !fake(lent).closed || fake(kept).closed {
+		if !fake(lent).closed.Load() || fake(kept).closed.Load() {
 			t.Error("want the lent conn of the changed login closed, and no other")
 		}
 	})

@@ -47,12 +47,12 @@ func TestNameChanges(t *testing.T) {
 
 		dns.set("db.example") // the look-up fails: nothing changes
 		time.Sleep(3 * time.Second)
-		if fake(idle).closed {
+		if fake(idle).closed.Load() {
 			t.Error("a failed look-up closed conns")
 		}
 		dns.set("db.example", "10.0.0.9")
 		time.Sleep(1500 * time.Millisecond)
-		if !fake(idle).closed || fake(lent).closed {
+		if !fake(idle).closed.Load() || fake(lent).closed.Load() {
 			t.Error("want idle conns to the old address closed and lent ones not yet")
 		}
 		c := acquire(t, b, write())
@@ -60,13 +60,13 @@ func TestNameChanges(t *testing.T) {
 			t.Errorf("a new conn goes to %s", fake(c).address)
 		}
 		lent.Release()
-		if !fake(lent).closed {
+		if !fake(lent).closed.Load() {
 			t.Error("a conn to the old address went back to the pool")
 		}
 		c.Release()
 		dns.set("db.example", "10.0.0.9", "10.0.0.8") // one more: the conns stay
 		time.Sleep(1500 * time.Millisecond)
-		if fake(c).closed {
+		if fake(c).closed.Load() {
 			t.Error("a conn to an address that is still there was closed")
 		}
 	})
