@@ -146,8 +146,8 @@ func (s *speed) observe(now, took time.Duration) {
 		s.store(now, sample)
 		return
 	}
-	keep := math.Exp(-float64(now-time.Duration(s.updated.Load())) / float64(fadeSamples))
-	s.store(now, average*keep+sample*(1-keep))
+	since := float64(now - time.Duration(s.updated.Load()))
+	s.store(now, average+(sample-average)*since/(since+float64(fadeSamples)))
 }
 
 // keep counts a request that the server refused: no faster than the others.

@@ -149,7 +149,7 @@ func (p *pool) dial(ctx context.Context, w *waiter) {
 		return
 	}
 	p.conns[c] = struct{}{}
-	misfit := p.offer(c)
+	misfit := p.offer(c, c.opened)
 	p.mu.Unlock()
 	if misfit != nil {
 		p.server.close(misfit, "makes room for another login")

@@ -280,14 +280,15 @@ func (p *pool) unqueue(w *waiter) {
 func (p *pool) put(c *Conn, dirty bool) Ticket {
 	p.mu.Lock()
 	p.back(c)
-	if why := p.closeReason(c, dirty); why != "" {
+	now := p.server.b.now()
+	if why := p.closeReason(c, dirty, now); why != "" {
 		p.forget(c)
 		p.fill()
 		p.mu.Unlock()
 		p.server.close(c, why)
 		return Ticket{}
 	}
-	misfit := p.offer(c)
+	misfit := p.offer(c, now)
 	t := Ticket{c, c.gen}
 	p.mu.Unlock()
 	if misfit != nil {
@@ -296,7 +297,7 @@ func (p *pool) put(c *Conn, dirty bool) Ticket {
 	return t
 }
 
-func (p *pool) closeReason(c *Conn, dirty bool) string {
+func (p *pool) closeReason(c *Conn, dirty bool, now time.Duration) string {
 	switch set := p.server.settings.Load(); {
 	case dirty:
 		return "released with a transaction"
@@ -308,7 +309,7 @@ func (p *pool) closeReason(c *Conn, dirty bool) string {
 		return "server drained"
 	case len(p.conns)+p.dialing > set.poolSize:
 		return "pool shrank"
-	case p.server.b.now() >= c.expires:
+	case now >= c.expires:
 		return "max lifetime"
 	}
 	return ""
@@ -316,7 +317,7 @@ func (p *pool) closeReason(c *Conn, dirty bool) string {
 
 // offer gives a free conn to the first waiter that it fits, or makes it idle. When the first in
 // the queue was passed too often the conn itself must go: it is returned, to be closed.
-func (p *pool) offer(c *Conn) (misfit *Conn) {
+func (p *pool) offer(c *Conn, now time.Duration) (misfit *Conn) {
 	head := p.waiters.Front()
 	for e := head; e != nil; e = e.Next() {
 		w := e.Value.(*waiter)
@@ -332,7 +333,7 @@ func (p *pool) offer(c *Conn) (misfit *Conn) {
 			}
 		}
 	}
-	p.link(c)
+	p.link(c, now)
 	p.fill()
 	return nil
 }
@@ -360,9 +361,9 @@ func (p *pool) forget(c *Conn) {
 }
 
 // link makes the conn the last used of its login's idle ones.
-func (p *pool) link(c *Conn) {
+func (p *pool) link(c *Conn, now time.Duration) {
 	l := c.login
-	c.idle, c.idleSince = true, p.server.b.now()
+	c.idle, c.idleSince = true, now
 	c.prev, c.next = nil, l.first
 	if l.first != nil {
 		l.first.prev = c
