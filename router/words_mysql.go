@@ -1,6 +1,5 @@
 package router
 
-
 // This file decides by the words of a statement: what it is by the first of them, and what its
 // functions and variables do to the session. Only queries go on to the parser, which proves that they
 // read and nothing else. The words are enough for all that the parser can't read.
