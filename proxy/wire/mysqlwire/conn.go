@@ -279,15 +279,16 @@ func (c *Conn) SetBatch(on bool) error {
 // Do sends a request and passes its reply on to the client. The conn must be in the session's state
 // (Adopt). When the error is not nil the conn is not usable any more, except for a *wire.ServerError or
 // *wire.Error, which nothing was sent for.
-func (c *Conn) Do(req *wire.Request, client wire.Client, opts *wire.Options) (out wire.Outcome, err error) {
+func (c *Conn) Do(req *wire.Request, client wire.Client, opts *wire.Options) (wire.Outcome, error) {
 	to := client.(*Client)
 	before := to.out.total()
 	s, kind, err := c.send(req, to, opts)
 	if err != nil {
-		return out, err
+		return wire.Outcome{}, err
 	}
-	r := &c.relay
-	*r = relay{conn: c, to: to, out: &out, opts: opts, types: r.types}
+	out, r := &c.result, &c.relay
+	*out = wire.Outcome{}
+	*r = relay{conn: c, to: to, out: out, opts: opts, types: r.types}
 	err = r.run(kind, s)
 	if err == nil && c.collationUnknown {
 		err = c.learnCollation()
@@ -299,14 +300,14 @@ func (c *Conn) Do(req *wire.Request, client wire.Client, opts *wire.Options) (ou
 	out.Tx, out.NextTx, out.Locked = c.tx, c.nextTx, c.locked
 	if err != nil {
 		if to.out.err != nil {
-			return out, wire.ErrClientGone
+			return *out, wire.ErrClientGone
 		}
-		return out, &wire.SendError{Err: cutOff(err), Sent: true, Replied: out.Replied}
+		return *out, &wire.SendError{Err: cutOff(err), Sent: true, Replied: out.Replied}
 	}
 	if req.Kind == wire.Execute && s != nil {
 		s.dropLong()
 	}
-	return out, nil
+	return *out, nil
 }
 
 // send writes a request to the server and tells how its reply is built.

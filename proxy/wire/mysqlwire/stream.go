@@ -294,8 +294,10 @@ func (wr *writer) total() int { return wr.sent + len(wr.buf) }
 func (wr *writer) packet(payload []byte, seq byte) byte {
 	for {
 		n := min(len(payload), maxFrame)
-		var h [headerSize]byte
-		wr.write(putHeader(h[:0], n, seq))
+		if len(wr.grab())+headerSize > bufferSize {
+			wr.flush()
+		}
+		wr.buf = putHeader(wr.grab(), n, seq)
 		wr.write(payload[:n])
 		seq++
 		payload = payload[n:]
