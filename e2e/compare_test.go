@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"regexp"
+	"slices"
 	"strings"
 	"time"
 
@@ -16,6 +17,9 @@ import (
 
 // diffDatabase is made anew for each run.
 const diffDatabase = "leat_diff"
+
+// defaultCollation is that of utf8mb4: what SET NAMES utf8mb4 gives.
+var defaultCollation = map[localdb.Flavor]byte{localdb.MySQL: 255, localdb.MariaDB: 45}
 
 // statementNumber is the id that errors about statements carry.
 var statementNumber = regexp.MustCompile(`(handler|statement) \(\d+\)`)
@@ -64,13 +68,21 @@ type errDifferent struct{ report string }
 
 func (e *errDifferent) Error() string { return e.report }
 
+// maxReported bounds the lines of a report.
+const maxReported = 12
+
 // compare runs lines both ways, each on a new database. The error is an *errDifferent for a difference.
 func (d *differ) compare(ctx context.Context, flags, lines []string) error {
-	want, err := d.runOn(ctx, d.top.Primary().Addr(), flags, lines)
+	return d.compareScript(ctx, &script{flags: flags, lines: lines})
+}
+
+// compareScript is compare for a script with more to say; only is left to the caller.
+func (d *differ) compareScript(ctx context.Context, s *script) error {
+	want, err := d.runOn(ctx, d.top.Primary().Addr(), s)
 	if err != nil {
 		return fmt.Errorf("direct: %w", err)
 	}
-	got, err := d.runOn(ctx, d.leat.Addr, flags, lines)
+	got, err := d.runOn(ctx, d.leat.Addr, s)
 	if err != nil {
 		return fmt.Errorf("through Leat: %w", err)
 	}
@@ -80,14 +92,14 @@ func (d *differ) compare(ctx context.Context, flags, lines []string) error {
 		if want[i].String() == got[i].String() {
 			continue
 		}
-		if count++; count <= 5 {
+		if count++; count <= maxReported {
 			fmt.Fprintf(&report, "  line %d: %s\n%s", i+1, want[i].line, firstDifference(&want[i], &got[i]))
 		}
 	}
 	if count == 0 {
 		return nil
 	}
-	return &errDifferent{fmt.Sprintf("%d of %d lines differ (flags: %s):\n%s", count, len(lines), strings.Join(flags, " "), &report)}
+	return &errDifferent{fmt.Sprintf("%d of %d lines differ (flags: %s):\n%s", count, len(s.lines), strings.Join(s.flags, " "), &report)}
 }
 
 // firstDifference shows two replies' shapes and the first frame that differs.
@@ -108,9 +120,13 @@ func firstDifference(want, got *result) string {
 	return report
 }
 
-func (d *differ) runOn(ctx context.Context, address string, flags, lines []string) ([]result, error) {
+func (d *differ) runOn(ctx context.Context, address string, s *script) ([]result, error) {
 	ctx, cancel := context.WithTimeout(ctx, 2*time.Minute)
 	defer cancel()
+	run := *s
+	if run.collation == 0 {
+		run.collation = defaultCollation[d.top.Flavor]
+	}
 	fresh := fmt.Sprintf("DROP DATABASE IF EXISTS %[1]s; CREATE DATABASE %[1]s CHARACTER SET utf8mb4 COLLATE utf8mb4_general_ci; USE %[1]s; ", diffDatabase)
 	if err := d.top.Primary().Exec(ctx, fresh+d.setup); err != nil {
 		return nil, fmt.Errorf("set up the database: %w", err)
@@ -118,20 +134,21 @@ func (d *differ) runOn(ctx context.Context, address string, flags, lines []strin
 	if err := d.top.WaitSynced(ctx); err != nil {
 		return nil, err
 	}
-	return runScript(ctx, address, flags, lines)
+	return runScript(ctx, address, &run)
 }
 
 // shrink cuts a differing script down, by leaving out ever smaller runs of lines as long as a difference
 // remains. It stops after tries runs.
-func (d *differ) shrink(ctx context.Context, flags, lines []string, tries int) []string {
-	for size := len(lines) / 2; size > 0 && tries > 0; {
+func (d *differ) shrink(ctx context.Context, s *script, tries int) *script {
+	for size := len(s.lines) / 2; size > 0 && tries > 0; {
 		cut := false
-		for at := 0; at < len(lines) && tries > 0; {
-			shorter := append(append([]string{}, lines[:at]...), lines[min(at+size, len(lines)):]...)
+		for at := 0; at < len(s.lines) && tries > 0; {
+			shorter := *s
+			shorter.lines = slices.Concat(s.lines[:at], s.lines[min(at+size, len(s.lines)):])
 			tries--
 			var different *errDifferent
-			if errors.As(d.compare(ctx, flags, shorter), &different) {
-				lines, cut = shorter, true
+			if errors.As(d.compareScript(ctx, &shorter), &different) {
+				s, cut = &shorter, true
 				continue
 			}
 			at += size
@@ -140,5 +157,5 @@ func (d *differ) shrink(ctx context.Context, flags, lines []string, tries int) [
 			size /= 2
 		}
 	}
-	return lines
+	return s
 }

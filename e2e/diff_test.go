@@ -32,12 +32,9 @@ func TestDiff(t *testing.T) {
 				if s.only != "" && s.only != flavor {
 					return
 				}
-				sets := flagSets
-				if s.flags != nil {
-					sets = [][]string{s.flags}
-				}
-				for _, flags := range sets {
-					if err := d.compare(ctx, flags, s.lines); err != nil {
+				for _, flags := range s.flagSets() {
+					s.flags = flags
+					if err := d.compareScript(ctx, s); err != nil {
 						t.Error(err)
 					}
 				}
@@ -49,12 +46,17 @@ func TestDiff(t *testing.T) {
 // newDiffer starts Leat before the shared servers, with two conns per server.
 func newDiffer(ctx context.Context, t *testing.T, flavor localdb.Flavor) *differ {
 	t.Helper()
+	return newDifferWith(ctx, t, flavor, leatOptions{PoolSize: 2, Top: []string{"local_infile: true"}})
+}
+
+func newDifferWith(ctx context.Context, t *testing.T, flavor localdb.Flavor, opts leatOptions) *differ {
+	t.Helper()
 	setup, err := os.ReadFile("testdata/setup.sql")
 	if err != nil {
 		t.Fatal(err)
 	}
 	top := sharedServers(ctx, t, flavor)
-	l := startLeat(ctx, t, top, leatOptions{PoolSize: 2, Top: []string{"local_infile: true"}})
+	l := startLeat(ctx, t, top, opts)
 	return &differ{top: top, leat: l, setup: string(setup)}
 }
 
@@ -80,18 +82,21 @@ func TestDiffRunner(t *testing.T) {
 			if s.only != "" && s.only != flavor {
 				continue
 			}
-			if err := d.compare(ctx, flagSets[1], s.lines); err != nil {
+			if s.flags == nil {
+				s.flags = flagSets[1]
+			}
+			if err := d.compareScript(ctx, s); err != nil {
 				t.Errorf("%s: %v", file, err)
 			}
 		}
 		for seed := range uint64(10) {
-			lines := randomScript(seed, flavor, 60)
-			if err := d.compare(ctx, flagSets[0], lines); err != nil {
+			s := &script{flags: flagSets[0], lines: randomScript(seed, flavor, 60)}
+			if err := d.compareScript(ctx, s); err != nil {
 				t.Errorf("seed %d: %v", seed, err)
 			}
 		}
 		lines := []string{"query SELECT 1", "query SELECT 2", "query SELECT UUID()", "query SELECT 3", "ping"}
-		if got := d.shrink(ctx, flagSets[0], lines, 20); len(got) != 1 || got[0] != lines[2] {
+		if got := d.shrink(ctx, &script{lines: lines}, 20).lines; len(got) != 1 || got[0] != lines[2] {
 			t.Errorf("shrink: got %q, want %q", got, lines[2])
 		}
 	})

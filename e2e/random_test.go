@@ -32,9 +32,8 @@ func TestDiffRandom(t *testing.T) {
 // random runs one seed with each set of flags, and reports the shortest script that still differs.
 func (d *differ) random(ctx context.Context, t *testing.T, seed uint64, flavor localdb.Flavor) {
 	t.Helper()
-	lines := randomScript(seed, flavor, 80)
-	flags := flagSets[seed%uint64(len(flagSets))]
-	err := d.compare(ctx, flags, lines)
+	s := &script{flags: flagSets[seed%uint64(len(flagSets))], lines: randomScript(seed, flavor, 80)}
+	err := d.compareScript(ctx, s)
 	var different *errDifferent
 	if err != nil && !errors.As(err, &different) {
 		t.Fatalf("seed %d: %v", seed, err)
@@ -42,13 +41,13 @@ func (d *differ) random(ctx context.Context, t *testing.T, seed uint64, flavor l
 	if err == nil {
 		return
 	}
-	short := d.shrink(ctx, flags, lines, 100)
-	if again := d.compare(ctx, flags, short); again != nil {
+	short := d.shrink(ctx, s, 100)
+	if again := d.compareScript(ctx, short); again != nil {
 		err = again
 	} else {
 		err = fmt.Errorf("it differed once and not always:\n%w", err)
 	}
-	t.Errorf("LEAT_SEED=%d: %v\nas a script for testdata/diff:\nflags: %s\n%s", seed, err, strings.Join(flags, " "), strings.Join(short, "\n"))
+	t.Errorf("LEAT_SEED=%d: %v\nas a script for testdata/diff:\nflags: %s\n%s", seed, err, strings.Join(short.flags, " "), strings.Join(short.lines, "\n"))
 }
 
 func envNumber(name string, value uint64) uint64 {

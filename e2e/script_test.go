@@ -5,6 +5,7 @@ package e2e
 //	# a comment
 //	flags: deprecate_eof session_track        which capabilities; default: every set of flagSets in turn
 //	only: mysql                               or mariadb
+//	collation: 8                              of the login; default: utf8mb4's default
 //	query SELECT 1                            by client 1
 //	2: query SELECT 1                         by client 2, who logs in when first named
 //	2: ~query SELECT CONNECTION_ID()          only the shape of the reply is compared
@@ -27,6 +28,7 @@ import (
 	"net"
 	"strconv"
 	"strings"
+	"time"
 
 	"leat/internal/localdb"
 	"leat/internal/rawmysql"
@@ -34,9 +36,10 @@ import (
 
 // script is a list of commands, with where they apply.
 type script struct {
-	flags []string // nil: every set
-	only  localdb.Flavor
-	lines []string
+	flags     []string // nil: every set
+	only      localdb.Flavor
+	collation byte // 0: the default
+	lines     []string
 }
 
 // capabilities by their name in a script.
@@ -45,6 +48,9 @@ var capabilities = map[string]uint32{
 	"multi_statements": rawmysql.MultiStatements, "found_rows": rawmysql.FoundRows,
 	"local_files": rawmysql.LocalFiles, "ignore_space": rawmysql.IgnoreSpace,
 }
+
+// replyTimeout bounds one reply: one that takes longer is missing.
+const replyTimeout = 15 * time.Second
 
 // always are asked for by every client.
 const always = rawmysql.MultiResults | rawmysql.PSMultiResults
@@ -67,11 +73,25 @@ func parseScript(text string) (*script, error) {
 			}
 		case strings.HasPrefix(line, "only:"):
 			s.only = localdb.Flavor(strings.TrimSpace(line[len("only:"):]))
+		case strings.HasPrefix(line, "collation:"):
+			n, err := strconv.ParseUint(strings.TrimSpace(line[len("collation:"):]), 10, 8)
+			if err != nil {
+				return nil, err
+			}
+			s.collation = byte(n)
 		default:
 			s.lines = append(s.lines, line)
 		}
 	}
 	return s, nil
+}
+
+// flagSets are the sets of capabilities to run the script with.
+func (s *script) flagSets() [][]string {
+	if s.flags != nil {
+		return [][]string{s.flags}
+	}
+	return flagSets
 }
 
 // result is what one line led to, with what two runs may differ in masked.
@@ -90,9 +110,10 @@ func (r *result) String() string {
 
 // runner runs one script against one address.
 type runner struct {
-	address string
-	flags   uint32
-	clients map[int]*client
+	address   string
+	flags     uint32
+	collation byte
+	clients   map[int]*client
 }
 
 type client struct {
@@ -102,14 +123,14 @@ type client struct {
 
 // runScript returns a result per line. A line whose connection failed has the error as its result, and
 // that client's later lines too.
-func runScript(ctx context.Context, address string, flags []string, lines []string) ([]result, error) {
-	r := &runner{address: address, flags: always, clients: map[int]*client{}}
-	for _, name := range flags {
+func runScript(ctx context.Context, address string, s *script) ([]result, error) {
+	r := &runner{address: address, flags: always, collation: s.collation, clients: map[int]*client{}}
+	for _, name := range s.flags {
 		r.flags |= capabilities[name]
 	}
 	defer r.close()
-	results := make([]result, 0, len(lines))
-	for _, line := range lines {
+	results := make([]result, 0, len(s.lines))
+	for _, line := range s.lines {
 		res, err := r.run(ctx, line)
 		if err != nil {
 			return nil, fmt.Errorf("script line %q: %w", line, err)
@@ -190,7 +211,8 @@ func (r *runner) client(ctx context.Context, number int) (*client, result) {
 	c := &client{statements: map[string]uint32{}}
 	r.clients[number] = c
 	conn, err := rawmysql.Dial(ctx, r.address, rawmysql.Options{
-		User: localdb.AppUser, Password: localdb.AppPassword, Database: diffDatabase, Flags: r.flags, File: []byte("101\n102\n"),
+		User: localdb.AppUser, Password: localdb.AppPassword, Database: diffDatabase,
+		Flags: r.flags, Collation: r.collation, File: []byte("101\n102\n"), Timeout: replyTimeout,
 	})
 	if err != nil {
 		return c, result{shape: "can't log in: " + err.Error()}

@@ -5,6 +5,8 @@ package rawmysql
 import (
 	"bytes"
 	"encoding/binary"
+	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -17,7 +19,13 @@ const (
 // volatile are tracked variables whose values two runs don't share.
 var volatile = map[string]bool{"last_gtid": true, "statement_id": true, "pseudo_thread_id": true, "timestamp": true, "gtid_seq_no": true}
 
-// Masked is the reply with statement ids, GTIDs and such tracker values blanked out. Their presence shows.
+// foretold are the status flags that an EOF between columns and rows must have right, as clients act on
+// them there. The others are the final EOF's to tell: what comes before the rows is a guess, and a proxy
+// whose server sends no such EOF has none to pass on.
+const foretold = StatusCursorExists | StatusPSOutParams
+
+// Masked is the reply with statement ids, GTIDs and such tracker values blanked out, and of the EOF between
+// columns and rows all status flags but those foretold. Their presence shows.
 func (r *Reply) Masked(flags uint32) *Reply {
 	m := &Reply{Frames: make([]Frame, len(r.Frames))}
 	for i, f := range r.Frames {
@@ -27,6 +35,12 @@ func (r *Reply) Masked(flags uint32) *Reply {
 			p := bytes.Clone(f.Payload)
 			copy(p[1:5], "\x00\x00\x00\x00")
 			m.Frames[i].Payload = p
+		case KindEOF:
+			if i > 0 && r.Frames[i-1].Kind == KindColumn && len(f.Payload) >= 5 {
+				p := bytes.Clone(f.Payload)
+				binary.LittleEndian.PutUint16(p[3:], status(&f)&foretold)
+				m.Frames[i].Payload = p
+			}
 		case KindOK:
 			if flags&SessionTrack != 0 && status(&f)&StatusStateChanged != 0 {
 				m.Frames[i].Payload = maskTrackers(f.Payload)
@@ -52,14 +66,15 @@ func maskTrackers(p []byte) []byte {
 	info, rest := cutString(rest)
 	head := p[:len(p)-len(rest)-len(info)]
 	trackers, _ := cutString(rest)
-	out := append(bytes.Clone(head), info...)
+	var entries []string
 	for len(trackers) > 0 {
 		kind := trackers[0]
 		var data []byte
 		data, trackers = cutString(trackers[1:])
-		out = append(append(out, '|', '0'+kind, ':'), maskTracker(kind, data)...)
+		entries = append(entries, fmt.Sprintf("|%d:%s", kind, maskTracker(kind, data)))
 	}
-	return out
+	slices.Sort(entries) // variables come in the order of a hash table
+	return append(append(bytes.Clone(head), info...), strings.Join(entries, "")...)
 }
 
 func maskTracker(kind byte, data []byte) []byte {

@@ -3,9 +3,11 @@ package rawmysql
 // Reading a whole reply: where it ends depends on the command, the capabilities and the status flags.
 
 import (
+	"bytes"
 	"encoding/binary"
 	"fmt"
 	"io"
+	"strconv"
 	"time"
 )
 
@@ -43,11 +45,21 @@ type Reply struct {
 	Frames []Frame
 }
 
-// Shape is the kinds of the frames, in a word.
+// Shape is the kinds of the frames, in a word. Runs of four and more are counted: "ncer1000e".
 func (r *Reply) Shape() string {
-	b := make([]byte, len(r.Frames))
-	for i, f := range r.Frames {
-		b[i] = byte(f.Kind)
+	var b []byte
+	for i := 0; i < len(r.Frames); {
+		run := 1
+		for i+run < len(r.Frames) && r.Frames[i+run].Kind == r.Frames[i].Kind {
+			run++
+		}
+		kind := byte(r.Frames[i].Kind)
+		if run < 4 {
+			b = append(b, bytes.Repeat([]byte{kind}, run)...)
+		} else {
+			b = strconv.AppendInt(append(b, kind), int64(run), 10)
+		}
+		i += run
 	}
 	return string(b)
 }
