@@ -32,9 +32,10 @@ type Conn struct {
 
 	collationUnknown bool // SET NAMES was reported, which leaves the collation out
 
-	batch bool // multi-statements are accepted
-	stmts serverStmts
-	relay relay // reused by each request
+	batch  bool // multi-statements are accepted
+	stmts  serverStmts
+	relay  relay // reused by each request, as is its outcome
+	result wire.Outcome
 }
 
 var _ wire.Conn = (*Conn)(nil)
