@@ -144,17 +144,21 @@ type fakeConn struct {
 	tx        wire.TxState
 	broken    bool
 	closed    atomic.Bool
+	cut       atomic.Bool // its deadline has passed
 }
 
 func (c *fakeConn) ID() wire.ConnID { return wire.ConnID{ID: c.id} }
 func (c *fakeConn) Greeting() wire.Greeting {
 	return wire.Greeting{Version: c.version, Flavor: wire.FlavorMySQL, Charset: 255}
 }
-func (c *fakeConn) State() *wire.State          { return c.state }
-func (c *fakeConn) Tx() wire.TxState            { return c.tx }
-func (c *fakeConn) Idle() bool                  { return !c.broken }
-func (c *fakeConn) Reset(time.Time) error       { return nil }
-func (c *fakeConn) SetDeadline(time.Time) error { return nil }
+func (c *fakeConn) State() *wire.State    { return c.state }
+func (c *fakeConn) Tx() wire.TxState      { return c.tx }
+func (c *fakeConn) Idle() bool            { return !c.broken }
+func (c *fakeConn) Reset(time.Time) error { return nil }
+func (c *fakeConn) SetDeadline(t time.Time) error {
+	c.cut.Store(!t.IsZero())
+	return nil
+}
 
 func (c *fakeConn) Close() error {
 	if !c.closed.Swap(true) {

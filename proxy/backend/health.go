@@ -90,8 +90,8 @@ func (s *Server) whyNotPrimary() string {
 		return "is down (" + h.err.Error() + ")"
 	case !h.up:
 		return "is coming back"
-	case h.seen.Replicates && !h.seen.ReadOnly:
-		return "replicates (though it isn't read only)"
+	case h.seen.Replicates && !h.seen.ReadOnly && !h.seen.LagKnown:
+		return "isn't read only, but is still set up to replicate (RESET REPLICA ALL would make it a primary)"
 	case h.seen.Replicates:
 		return "replicates"
 	case h.seen.ReadOnly:
@@ -107,6 +107,7 @@ const (
 	recheck     = 100 * time.Millisecond // after a failed probe, until a server is up again, and while requests wait for one
 	minProbeGap = 20 * time.Millisecond  // however often a probe is asked for
 	stallAfter  = 250 * time.Millisecond // requests under way and no reply for so long: probe
+	hungAfter   = 3 * time.Second        // a server down and silent for so long: end what is under way
 )
 
 // monitor probes the server until ctx ends.
@@ -265,8 +266,10 @@ func (s *Server) turn(up, first bool) {
 		h.upTime += now - h.since
 	}
 	h.up, h.since = up, now
+	s.down.Store(0)
 	switch {
 	case !up:
+		s.down.Store(max(int64(now), 1))
 		h.fresh, h.freshOKs = false, 0 // it may come back far behind
 		s.log().Warn("server is down", slog.Any("error", h.err))
 		s.pool.serverDown(h.err)
@@ -298,28 +301,48 @@ func (h *health) availability(now time.Duration) float64 {
 }
 
 // checkStall has the server probed when requests are under way and no reply has come for a while.
+// On a server that is down they may hang for ever: when nothing came from it for long they end.
 func (s *Server) checkStall() {
 	now := s.b.now()
-	quiet := time.Duration(s.lastReply.Load())
 	oldest := s.pool.oldestStart()
-	if oldest > 0 && now-max(oldest, quiet) >= stallAfter {
+	if oldest == 0 {
+		return
+	}
+	silent := now - max(oldest, time.Duration(s.lastReply.Load()))
+	if silent >= stallAfter {
 		s.poke()
+	}
+	if down := s.down.Load(); down != 0 && min(silent, now-time.Duration(down)) >= hungAfter {
+		s.pool.cut(now - hungAfter)
 	}
 }
 
+// oldestStart is when the request was sent that has been under way for longest; 0: there is none.
 func (p *pool) oldestStart() time.Duration {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	var oldest int64
 	if p.lent == 0 {
 		return 0
 	}
+	var oldest int64
 	for c := range p.conns {
 		if t := c.started.Load(); t > 0 && (oldest == 0 || t < oldest) {
 			oldest = t
 		}
 	}
 	return time.Duration(oldest)
+}
+
+// cut ends the requests that were sent before, as if the conns had broken.
+func (p *pool) cut(before time.Duration) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for c := range p.conns {
+		if t := c.started.Load(); t > 0 && t <= int64(before) {
+			c.retired = "no reply from a server that is down"
+			c.Conn.SetDeadline(time.Unix(1, 0))
+		}
+	}
 }
 
 // isReadOnlyError: the server refuses a write since it is, or is becoming, read only or offline.

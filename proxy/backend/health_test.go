@@ -202,6 +202,32 @@ func TestStalledRepliesProbeAtOnce(t *testing.T) {
 	})
 }
 
+// What hangs on a stopped server ends soon; what runs for long on a busy one goes on.
+func TestHangingRequestsEnd(t *testing.T) {
+	w, cfg := one()
+	run(t, w, cfg, func(t *testing.T, b *Backend) {
+		long := acquire(t, b, write())
+		hung := acquire(t, b, read())
+		long.Start()
+		hung.Start()
+		w.set(hung.Server().Address(), func(s *fakeServer) { s.stalled = true })
+		time.Sleep(4 * time.Second)
+		if fake(hung).cut.Load() {
+			t.Error("ended before the server was down for long")
+		}
+		time.Sleep(2500 * time.Millisecond)
+		if !fake(hung).cut.Load() {
+			t.Error("still hangs")
+		}
+		time.Sleep(time.Minute)
+		if fake(long).cut.Load() {
+			t.Error("a long statement on a server that answers was ended")
+		}
+		hung.Discard("test")
+		long.Release()
+	})
+}
+
 func TestBrokenConnProbesAtOnce(t *testing.T) {
 	w, cfg := one()
 	cfg.Monitor.Interval = time.Minute

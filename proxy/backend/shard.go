@@ -38,6 +38,8 @@ type shardState struct {
 	holdMax  int
 	servers  []*Server
 	primary  *Server // the last one known
+	logged   *Server // the primary that the log named last
+	lacking  bool    // the log said that there is none
 	conflict conflict
 }
 
@@ -222,7 +224,7 @@ func (s *shardState) complaints() string {
 	return strings.Join(all, ", ")
 }
 
-// logChange logs when the primary changed. Losing it for a moment, to ask again, is a debug matter.
+// logChange logs when the primary changed. Losing it for a moment, to ask it again, is no news.
 func (s *shardState) logChange(last, v *view) {
 	log := s.b.log.With(slog.String("shard", string(s.id)))
 	switch {
@@ -231,12 +233,17 @@ func (s *shardState) logChange(last, v *view) {
 	case v.split == "" && last.split != "":
 		log.Info("no more than one server is writable: writes go on")
 	}
+	h := &s.primary.health
+	asked := h.began <= h.doubted && h.fails == 0
 	switch {
-	case v.primary == last.primary:
 	case v.primary != nil:
-		log.Info("primary found", slog.String("server", v.primary.address))
-	case v.split == "":
+		if v.primary != s.logged {
+			log.Info("primary found", slog.String("server", v.primary.address))
+		}
+		s.logged, s.lacking = v.primary, false
+	case !s.lacking && !asked && v.split == "" && s.allProbed():
 		log.Warn("no primary: writes wait", slog.String("why", v.why))
+		s.logged, s.lacking = nil, true
 	}
 }
 
