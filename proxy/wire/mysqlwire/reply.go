@@ -23,6 +23,7 @@ const (
 // relay is one reply on its way.
 type relay struct {
 	conn *Conn
+	req  *wire.Request
 	to   *Client
 	out  *wire.Outcome
 	opts *wire.Options
@@ -103,6 +104,11 @@ func (r *relay) result() error {
 	if err := r.definitions(int(count)); err != nil {
 		return err
 	}
+	if !r.deprecate {
+		if err := r.columnsEnd(); err != nil {
+			return err
+		}
+	}
 	return r.rows(r.opts.Override)
 }
 
@@ -143,7 +149,7 @@ func (r *relay) finish(p []byte) error {
 	return r.to.err()
 }
 
-// definitions passes on n column definitions, and the EOF that a client without DEPRECATE_EOF expects.
+// definitions passes on n column definitions.
 func (r *relay) definitions(n int) error {
 	r.types = r.types[:0]
 	for range n {
@@ -158,10 +164,59 @@ func (r *relay) definitions(n int) error {
 			return err
 		}
 	}
-	if n > 0 && !r.deprecate {
-		r.to.send(appendEOF(r.to.scratch[:0], 0, r.conn.status&(StatusAutocommit|StatusInTrans|StatusInTransReadOnly)))
-	}
 	return nil
+}
+
+// columnsEnd sends the EOF that a client without DEPRECATE_EOF expects between columns and rows. The server
+// sends none; its flags are those that the rows end with, or of the conn before, if their end isn't near.
+func (r *relay) columnsEnd() error {
+	status := r.conn.status & (StatusAutocommit | StatusInTrans | StatusInTransReadOnly)
+	ok, rows, err := r.peekEnd()
+	switch {
+	case err != nil:
+		return err
+	case ok.mark == markEOF && ok.status&StatusCursorExists != 0 && rows == 0:
+		return nil // a cursor's rows come by FETCH: the EOF that ends its columns is the whole reply's end
+	case ok.mark == markEOF:
+		status = ok.status &^ StatusSessionChanged
+		if status&StatusPSOutParams != 0 {
+			status &^= StatusMoreResults
+		}
+	}
+	r.to.send(appendEOF(r.to.scratch[:0], 0, status))
+	return nil
+}
+
+// lookAhead is how many bytes of rows are waited for to learn how they end. Servers don't send less at a
+// time either, unless the rows end.
+const lookAhead = bufferSize
+
+// peekEnd looks for the packet that ends the rows, without consuming anything, and counts the rows before
+// it. The packet is empty when it isn't an OK or is too far away.
+func (r *relay) peekEnd() (ok okPacket, rows int, err error) {
+	in := r.conn.in
+	for at := 0; at+headerSize+1 <= lookAhead; rows++ {
+		if err := in.need(at + headerSize + 1); err != nil {
+			return ok, rows, err
+		}
+		frame := in.bytes()[at:]
+		n, _ := frameLength(frame)
+		if first := frame[headerSize]; n == 0 || first == markErr {
+			return ok, rows, nil
+		} else if first != markEOF || n == maxFrame {
+			at += headerSize + n
+			continue
+		}
+		if at+headerSize+n > lookAhead {
+			return ok, rows, nil
+		}
+		if err := in.need(at + headerSize + n); err != nil {
+			return ok, rows, err
+		}
+		ok, err = parseOK(in.bytes()[at+headerSize : at+headerSize+n])
+		return ok, rows, err
+	}
+	return ok, rows, nil
 }
 
 // rows passes on rows up to the packet that ends them.
@@ -267,6 +322,9 @@ func (r *relay) prepare(s *stmt) error {
 		if err := r.definitions(n); err != nil {
 			return err
 		}
+		if n > 0 && !r.deprecate {
+			r.to.send(appendEOF(r.to.scratch[:0], 0, r.conn.status&(StatusAutocommit|StatusInTrans|StatusInTransReadOnly)))
+		}
 	}
 	return r.to.err()
 }
@@ -282,6 +340,8 @@ func (r *relay) localInfile(p []byte) error {
 	if err := r.to.out.flush(); err != nil {
 		return wire.ErrClientGone
 	}
+	r.to.in.discard(len(r.req.Frames)) // the request itself: the file comes after it
+	r.req.Frames = nil
 	for {
 		n, err := r.to.copyFrame(&r.conn.out)
 		if err != nil {

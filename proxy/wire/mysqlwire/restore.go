@@ -33,10 +33,34 @@ func initSQL(f wire.Flavor, readOnly bool, base *wire.State) string {
 		}
 		b.WriteString(", SESSION " + name + "=1")
 	}
+	names := namesSQL(base)
+	if names != "" {
+		b.WriteString(", " + names)
+	}
 	for _, v := range base.Vars() {
-		b.WriteString(", SESSION " + v.Name + "=" + literal(v))
+		if names == "" || !isNames(v.Name) {
+			b.WriteString(", SESSION " + v.Name + "=" + literal(v))
+		}
 	}
 	return b.String()
+}
+
+// isNames reports whether a variable is one of those that SET NAMES sets.
+func isNames(name string) bool {
+	return name == "character_set_client" || name == "character_set_results" || name == "collation_connection"
+}
+
+// namesSQL is the SET NAMES that leads to a state; empty if none does. It is how a log-in and most clients set
+// the charset, and MySQL then describes columns with that very collation, not with the charset's default.
+func namesSQL(to *wire.State) string {
+	charset, _ := to.Get("character_set_client")
+	results, _ := to.Get("character_set_results")
+	collation, _ := to.Get("collation_connection")
+	of, _, _ := strings.Cut(collation, "_")
+	if charset == "" || charset != results || charset != of || strings.Trim(collation, plain) != "" {
+		return ""
+	}
+	return "NAMES '" + charset + "' COLLATE '" + collation + "'"
 }
 
 // restoreSQL is the SET that takes a conn from one state to another, the database aside; empty if
@@ -46,7 +70,14 @@ func restoreSQL(from, to *wire.State, readOnly bool) string {
 		return ""
 	}
 	var b strings.Builder
+	names := namesSQL(to)
+	if names != "" && names != namesSQL(from) {
+		b.WriteString("SET " + names)
+	}
 	add := func(name, value string) {
+		if names != "" && isNames(name) {
+			return
+		}
 		if readOnly && (name == "transaction_read_only" || name == "tx_read_only") {
 			return
 		}
