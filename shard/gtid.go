@@ -1,5 +1,7 @@
 package shard
 
+// Sets of transactions, as MySQL (by source and number) and MariaDB (by domain) name them.
+
 import (
 	"cmp"
 	"slices"

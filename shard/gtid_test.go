@@ -1,5 +1,7 @@
 package shard
 
+// Tests of positions of both flavors.
+
 import (
 	"strconv"
 	"strings"

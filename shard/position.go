@@ -1,5 +1,7 @@
 package shard
 
+// A point in a shard's history, and what can be asked of it.
+
 // Position is a point in one shard's history: what a session's last write reached, or what a
 // server has applied. It is immutable. The zero Position is before everything.
 type Position struct {

@@ -1,5 +1,7 @@
 package backend
 
+// What a session asks for, and the way to a conn: choose a server, borrow from its pool, or wait.
+
 import (
 	"context"
 	"errors"

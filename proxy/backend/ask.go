@@ -1,5 +1,7 @@
 package backend
 
+// Small questions that sessions ask about a shard without borrowing a conn.
+
 import (
 	"time"
 

@@ -1,5 +1,7 @@
 package backend
 
+// Tests of the small questions.
+
 import (
 	"testing"
 	"time"

@@ -1,5 +1,7 @@
 package backend
 
+// The policies that choose among a shard's replicas, the moving average, and slow start.
+
 import (
 	"math"
 	"math/rand/v2"

@@ -1,5 +1,7 @@
 package backend
 
+// Tests of who takes which share of the reads.
+
 import (
 	"math"
 	"testing"

@@ -1,5 +1,7 @@
 package backend
 
+// What lending a conn costs.
+
 import (
 	"context"
 	"io"

@@ -1,5 +1,7 @@
 package backend
 
+// Which servers there are and how they are used, with defaults and validation.
+
 import (
 	"context"
 	"crypto/tls"
@@ -111,9 +113,14 @@ func (c *Config) Validate() error {
 		name  string
 		value time.Duration
 	}{
-		{"connect timeout", c.ConnectTimeout}, {"acquire timeout", c.AcquireTimeout}, {"hold window", c.HoldWindow},
-		{"idle timeout", c.IdleTimeout}, {"max lifetime", c.MaxLifetime}, {"resolve interval", c.ResolveInterval},
-		{"monitor interval", c.Monitor.Interval}, {"monitor timeout", c.Monitor.Timeout},
+		{"connect timeout", c.ConnectTimeout},
+		{"acquire timeout", c.AcquireTimeout},
+		{"hold window", c.HoldWindow},
+		{"idle timeout", c.IdleTimeout},
+		{"max lifetime", c.MaxLifetime},
+		{"resolve interval", c.ResolveInterval},
+		{"monitor interval", c.Monitor.Interval},
+		{"monitor timeout", c.Monitor.Timeout},
 	} {
 		p.add(d.value < 0, "%s %v: must not be negative", d.name, d.value)
 	}

@@ -1,5 +1,7 @@
 package backend
 
+// Tests of validation, defaults and reload.
+
 import (
 	"crypto/tls"
 	"strings"

@@ -1,5 +1,7 @@
 package backend
 
+// A lent conn: its request's start and end, its return to the pool, its cancel.
+
 import (
 	"context"
 	"errors"

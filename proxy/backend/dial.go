@@ -1,5 +1,7 @@
 package backend
 
+// How pools get new conns: a few log-ins at a time, and a pause after a failure.
+
 import (
 	"container/list"
 	"context"

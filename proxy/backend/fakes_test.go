@@ -1,5 +1,7 @@
 package backend
 
+// Scripted servers, and a backend that runs on a clock of its own.
+
 import (
 	"context"
 	"errors"

@@ -1,5 +1,7 @@
 package backend
 
+// What is known of a server's health, and the monitor that finds it out.
+
 import (
 	"context"
 	"crypto/tls"

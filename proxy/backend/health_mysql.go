@@ -1,5 +1,7 @@
 package backend
 
+// The questions that tell the health, role, lag and position of a MySQL or MariaDB server.
+
 import (
 	"context"
 	"database/sql"

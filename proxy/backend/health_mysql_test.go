@@ -1,5 +1,7 @@
 package backend
 
+// Tests of how replication status and errors of MySQL and MariaDB are read.
+
 import (
 	"database/sql"
 	"errors"
@@ -38,13 +40,25 @@ func TestReplicaStatus(t *testing.T) {
 	}{
 		{"no source", mysqlNames, nil, Observation{}, ""},
 		{"runs", mysqlNames, [][]sql.NullString{row("p", 3306, "Yes", "Yes", 0, "", "")}, Observation{Replicates: true, LagKnown: true}, ""},
-		{"MariaDB", mariaNames, [][]sql.NullString{row("", "p", 3306, "Yes", "Yes", 7, "", "")},
-			Observation{Replicates: true, LagKnown: true, Lag: 7 * time.Second}, ""},
+		{
+			"MariaDB", mariaNames,
+			[][]sql.NullString{row("", "p", 3306, "Yes", "Yes", 7, "", "")},
+			Observation{Replicates: true, LagKnown: true, Lag: 7 * time.Second},
+			"",
+		},
 		{"lag null", mysqlNames, [][]sql.NullString{row("p", 3306, "Yes", "Yes", nil, "", "")}, Observation{Replicates: true}, "doesn't know"},
-		{"not connected (case 120)", mysqlNames, [][]sql.NullString{row("p", 3306, "Connecting", "Yes", 0, "refused", "")},
-			Observation{Replicates: true}, "p:3306 isn't connected: refused"},
-		{"not applying", mariaNames, [][]sql.NullString{row("", "p", 3306, "Yes", "No", nil, "", strings.Repeat("x", 1000))},
-			Observation{Replicates: true}, "aren't applied: xxx"},
+		{
+			"not connected (case 120)", mysqlNames,
+			[][]sql.NullString{row("p", 3306, "Connecting", "Yes", 0, "refused", "")},
+			Observation{Replicates: true},
+			"p:3306 isn't connected: refused",
+		},
+		{
+			"not applying", mariaNames,
+			[][]sql.NullString{row("", "p", 3306, "Yes", "No", nil, "", strings.Repeat("x", 1000))},
+			Observation{Replicates: true},
+			"aren't applied: xxx",
+		},
 		{"stopped", mysqlNames, [][]sql.NullString{row("p", 3306, "No", "No", nil, "", "")}, Observation{Replicates: true}, "isn't connected"},
 		{"the worst of two sources", mysqlNames, [][]sql.NullString{
 			row("p", 3306, "Yes", "Yes", 3, "", ""), row("q", 3306, "Yes", "Yes", 1, "", ""),

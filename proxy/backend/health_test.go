@@ -1,5 +1,7 @@
 package backend
 
+// Tests of health: down and back, lag, stalls, draining.
+
 import (
 	"context"
 	"errors"
@@ -120,8 +122,18 @@ func TestHysteresis(t *testing.T) {
 			err  error
 			want string
 		}{
-			{errTest, "up"}, {errTest, "up"}, {nil, "up"}, {errTest, "up"}, {errTest, "up"}, {errTest, "down"},
-			{nil, "down"}, {nil, "down"}, {errTest, "down"}, {nil, "down"}, {nil, "down"}, {nil, "warming"},
+			{errTest, "up"},
+			{errTest, "up"},
+			{nil, "up"},
+			{errTest, "up"},
+			{errTest, "up"},
+			{errTest, "down"},
+			{nil, "down"},
+			{nil, "down"},
+			{errTest, "down"},
+			{nil, "down"},
+			{nil, "down"},
+			{nil, "warming"},
 		} {
 			if got := note(tt.err); got != tt.want {
 				t.Errorf("probe %d: got %s, want %s", i, got, tt.want)

@@ -1,5 +1,7 @@
 package backend
 
+// The queue of requests that wait for a shard to have a server for them.
+
 import (
 	"container/list"
 	"sync"

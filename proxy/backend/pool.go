@@ -1,5 +1,7 @@
 package backend
 
+// The conns to one server: which are idle, who gets one, who waits.
+
 import (
 	"container/list"
 	"context"

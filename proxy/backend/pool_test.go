@@ -1,5 +1,7 @@
 package backend
 
+// Tests of the pools: reuse, fit, fairness, bounds, storms.
+
 import (
 	"context"
 	"testing"

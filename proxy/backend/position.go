@@ -1,5 +1,7 @@
 package backend
 
+// Reads that must see a position: following the replicas, and positions that expire.
+
 import (
 	"context"
 	"sync/atomic"

@@ -1,5 +1,7 @@
 package backend
 
+// Tests of reads that must see a position.
+
 import (
 	"fmt"
 	"testing"

@@ -1,5 +1,7 @@
 package backend
 
+// Tests of who takes writes: start, failover, switchover, two primaries, waiting.
+
 import (
 	"context"
 	"fmt"

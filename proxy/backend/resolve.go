@@ -1,5 +1,7 @@
 package backend
 
+// The addresses behind a server's name, looked up again as records change.
+
 import (
 	"context"
 	"fmt"

@@ -1,5 +1,7 @@
 package backend
 
+// Tests of names whose addresses change.
+
 import (
 	"context"
 	"errors"

@@ -1,5 +1,7 @@
 package backend
 
+// One database server, and the settings that a reload may change.
+
 import (
 	"context"
 	"crypto/tls"

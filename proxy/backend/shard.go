@@ -1,5 +1,7 @@
 package backend
 
+// One shard: who is its primary, who takes reads, and what to do when two are writable.
+
 import (
 	"context"
 	"fmt"

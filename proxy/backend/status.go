@@ -1,5 +1,7 @@
 package backend
 
+// What operators and metrics see of servers and shards.
+
 import (
 	"math"
 	"time"

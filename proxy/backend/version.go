@@ -1,5 +1,7 @@
 package backend
 
+// Order among server versions.
+
 import (
 	"strings"
 )
