@@ -289,7 +289,7 @@ func (c *Conn) Do(req *wire.Request, client wire.Client, opts *wire.Options) (wi
 	}
 	out, r := &c.result, &c.relay
 	*out = wire.Outcome{}
-	*r = relay{conn: c, to: to, out: out, opts: opts, types: r.types}
+	*r = relay{conn: c, req: req, to: to, out: out, opts: opts, types: r.types}
 	err = r.run(kind, s)
 	if err == nil && c.collationUnknown {
 		err = c.learnCollation()
