@@ -92,32 +92,36 @@ func get(ctx context.Context, t *target, path string) (io.ReadCloser, error) {
 	return response.Body, nil
 }
 
-// profileLeat writes a CPU profile of a round, at least 10s, of text lookups over 16 connections.
+// profileLeat writes profiles of lookups over 16 connections: where CPU time goes, and what is
+// allocated where. Each is over a round, at least 10s.
 func (b *bench) profileLeat(ctx context.Context) error {
 	t := find(b.targets, leat)
 	if t == nil {
 		return errors.New("-profile needs the target leat")
 	}
 	length := max(b.length, 10*time.Second)
-	failed := make(chan error, 1)
-	go func() {
-		failed <- b.writeProfile(ctx, t, length)
-	}()
-	s, err := runLoad(ctx, t, workload{mode: modeText, conns: 16}, length+2*time.Second)
-	if err := errors.Join(err, <-failed); err != nil {
-		return err
+	for _, kind := range []string{"profile", "allocs"} {
+		file := b.profile + "." + kind
+		failed := make(chan error, 1)
+		go func() {
+			failed <- writeProfile(ctx, t, fmt.Sprintf("/debug/pprof/%s?seconds=%.0f", kind, length.Seconds()), file)
+		}()
+		s, err := runLoad(ctx, t, workload{mode: b.profileMode, conns: 16}, length+time.Second)
+		if err := errors.Join(err, <-failed); err != nil {
+			return err
+		}
+		fmt.Fprintf(b.out, "%s: %.0f queries/s, %.1f µs of CPU each; go tool pprof -top reads it\n", file, s.perSecond, s.perQuery())
 	}
-	fmt.Fprintf(b.out, "%.0f queries/s, %.1f µs of CPU each; read it with: go tool pprof -top %s\n", s.perSecond, s.perQuery(), b.profile)
 	return nil
 }
 
-func (b *bench) writeProfile(ctx context.Context, t *target, length time.Duration) error {
-	body, err := get(ctx, t, fmt.Sprintf("/debug/pprof/profile?seconds=%.0f", length.Seconds()))
+func writeProfile(ctx context.Context, t *target, path, file string) error {
+	body, err := get(ctx, t, path)
 	if err != nil {
 		return err
 	}
 	defer body.Close()
-	f, err := os.Create(b.profile)
+	f, err := os.Create(file)
 	if err != nil {
 		return err
 	}

@@ -33,6 +33,8 @@ type options struct {
 	programs string
 	script   string
 	profile  string
+
+	profileMode string
 }
 
 // The parts of the benchmark, in their order.
@@ -58,22 +60,23 @@ func main() {
 func parseFlags(args []string) (options, error) {
 	var o options
 	var conns, targets, parts string
-	var seconds float64
+	var seconds int
 	f := flag.NewFlagSet("bench", flag.ContinueOnError)
 	f.StringVar(&o.flavor, "flavor", "mariadb", "mariadb or mysql")
 	f.IntVar(&o.rounds, "rounds", 3, "rounds of each workload; medians are reported")
-	f.Float64Var(&seconds, "seconds", 2, "seconds of each target's turn in a round")
+	f.IntVar(&seconds, "seconds", 2, "seconds of each target's turn in a round")
 	f.StringVar(&conns, "conns", "1,16,64", "client connections of the lookups")
 	f.StringVar(&targets, "targets", "direct,haproxy,relay,leat", "any of "+strings.Join(allTargets, ","))
 	f.StringVar(&parts, "parts", strings.Join(allParts, ","), "any of them")
 	f.IntVar(&o.idle, "idle", 5000, "clients of the part idle")
 	f.StringVar(&o.programs, "programs", "bin", "directory of the programs leat and relay")
 	f.StringVar(&o.script, "script", "bench/lookup.lua", "sysbench's script")
-	f.StringVar(&o.profile, "profile", "", "write a CPU profile of Leat under text lookups of 16 clients to this file, and measure nothing")
+	f.StringVar(&o.profile, "profile", "", "write profiles of Leat under lookups of 16 clients to this file, .profile and .allocs, and measure nothing")
+	f.StringVar(&o.profileMode, "profile-mode", modeText, "text or prepared")
 	if err := f.Parse(args); err != nil {
 		return o, err
 	}
-	o.length = time.Duration(seconds * float64(time.Second))
+	o.length = time.Duration(seconds) * time.Second
 	o.targets, o.parts = strings.Split(targets, ","), strings.Split(parts, ",")
 	for _, part := range o.parts {
 		if !slices.Contains(allParts, part) {

@@ -23,7 +23,7 @@ func runSysbench(ctx context.Context, script string, t *target, w workload, leng
 		"--mysql-host=127.0.0.1", "--mysql-port="+t.port(), "--mysql-db="+database,
 		"--mysql-user="+localdb.AppUser, "--mysql-password="+localdb.AppPassword,
 		"--mode="+w.mode, "--users="+strconv.Itoa(usersPerTenant), "--rand-type=uniform",
-		"--threads="+strconv.Itoa(w.conns), "--time="+strconv.FormatFloat(length.Seconds(), 'f', -1, 64),
+		"--threads="+strconv.Itoa(w.conns), "--time="+fmt.Sprintf("%.0f", length.Seconds()),
 		"--events=0", "--histogram=on", "run")
 	var stderr bytes.Buffer
 	cmd.Stderr = &stderr
