@@ -42,9 +42,8 @@ clients: servers ## client libraries and command lines nobody here wrote
 	@LEAT_CLIENTS=all go test -timeout 20m -count=1 -v -run '^TestClients$$' ./e2e
 
 .PHONY: bench
-bench: build ## throughput, latency and CPU: direct, HAProxy, a bare relay, Leat
-	@scripts/install-servers.sh mariadb bench
-	@go run ./bench $(ARGS)
+bench: ## throughput, latency and CPU: direct, HAProxy, a bare relay, Leat
+	@bench/run.sh $(ARGS)
 
 .PHONY: lint
 lint: ## vet, staticcheck, gofumpt, and the shell scripts' syntax
