@@ -38,11 +38,13 @@ type Client struct {
 	lastSeq byte // of the last frame read
 	status  uint16
 	track   trackers
-	stmts   map[uint32]*wire.Statement
-	nextID  uint32
-	scratch [64]byte
-	torn    bool // a frame was begun and can't be ended
-	closed  atomic.Bool
+	// conditions are the warnings and errors that MySQL counts in its answer to a ping.
+	conditions uint16
+	stmts      map[uint32]*wire.Statement
+	nextID     uint32
+	scratch    [64]byte
+	torn       bool // a frame was begun and can't be ended
+	closed     atomic.Bool
 }
 
 var _ wire.Client = (*Client)(nil)
@@ -232,11 +234,16 @@ func (c *Client) KeepLong(r *wire.Request) {
 		return
 	}
 	s := r.Stmt.Wire.(*stmt)
+	param := binary.LittleEndian.Uint16(p[5:])
+	if int(param) >= s.params {
+		s.longAstray = true
+		return
+	}
 	if s.longBytes += len(p) - 7; s.longBytes > c.limit {
 		s.long, s.longTooBig = nil, true
 		return
 	}
-	s.long = append(s.long, longData{binary.LittleEndian.Uint16(p[5:]), append([]byte(nil), p[7:]...)})
+	s.long = append(s.long, longData{param, append([]byte(nil), p[7:]...)})
 }
 
 // Buffered implements wire.Client.
@@ -325,12 +332,14 @@ func (c *Client) sendOK(ok *okPacket) {
 
 // SendError implements wire.Client.
 func (c *Client) SendError(e *wire.Error) {
+	c.conditions++
 	number, state := errorNumber(e.Code)
 	c.send(AppendErr(c.scratch[:0], number, state, e.Message, c.caps))
 }
 
 // SendServerError implements wire.Client.
 func (c *Client) SendServerError(e *wire.ServerError) {
+	c.conditions++
 	c.send(AppendErr(c.scratch[:0], e.Number, e.SQLState, e.Message, c.caps))
 }
 
@@ -339,6 +348,9 @@ func (c *Client) SendNoStatement(r *wire.Request) {
 	function := map[wire.Kind]string{
 		wire.Execute: "mysqld_stmt_execute", wire.Fetch: "mysqld_stmt_fetch", wire.ResetStmt: "mysqld_stmt_reset",
 	}[r.Kind]
+	if c.flavor == wire.FlavorMySQL {
+		function = "mysql_stmt_precheck"
+	}
 	c.SendServerError(&wire.ServerError{Number: 1243, SQLState: "HY000",
 		Message: fmt.Sprintf("Unknown prepared statement handler (%d) given to %s", r.Target, function)})
 }
@@ -365,6 +377,9 @@ func (c *Client) SendOK(r *wire.Request, tx wire.TxState, autocommit bool) {
 	ok := okPacket{mark: markOK, status: statusOf(tx, autocommit)}
 	if r != nil && r.Kind == wire.SetOption {
 		ok.mark = markEOF
+	}
+	if r != nil && (r.Kind == wire.SetOption || r.Kind == wire.Ping) && c.flavor == wire.FlavorMySQL {
+		ok.warnings = c.conditions
 	}
 	c.sendOK(&ok)
 }

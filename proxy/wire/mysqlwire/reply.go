@@ -37,6 +37,7 @@ type relay struct {
 // out.Err with out.Replied false.
 func (r *relay) run(s shape, stmt *stmt) error {
 	r.deprecate = r.to.caps&ClientDeprecateEOF != 0
+	r.to.conditions = 0
 	switch s {
 	case shapePrepare:
 		return r.prepare(stmt)
@@ -135,13 +136,14 @@ func (r *relay) finish(p []byte) error {
 		return err
 	}
 	r.out.Warnings, r.out.Affected, r.out.InsertID = ok.warnings, ok.affected, ok.insertID
+	r.to.conditions = ok.warnings
 	if ok.mark == markOK {
 		r.out.HasRows = false
 	}
 	r.more = ok.status&StatusMoreResults != 0
 	r.out.CursorOpen = ok.status&StatusCursorExists != 0 && ok.status&StatusLastRowSent == 0
 	if r.conn.flavor == wire.FlavorMySQL && !r.deprecate && ok.mark == markEOF && ok.status&StatusPSOutParams != 0 {
-		ok.status &^= StatusMoreResults // as MySQL does in its classic EOF, although an OK follows
+		ok.status &^= StatusMoreResults | StatusPSOutParams // as MySQL does in its classic EOF, although an OK follows
 	}
 	r.to.sendOK(&ok)
 	r.done(p)
