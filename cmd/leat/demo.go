@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -114,6 +115,9 @@ func (o *demoOptions) findFlavor(ctx context.Context) (localdb.Flavor, error) {
 	wanted := localdb.Flavors
 	if o.flavor != "" {
 		wanted = []localdb.Flavor{localdb.Flavor(strings.ToLower(o.flavor))}
+		if !slices.Contains(localdb.Flavors, wanted[0]) {
+			return "", fmt.Errorf("flavor %q is not known; give --flavor mysql or mariadb", o.flavor)
+		}
 	}
 	var errs []error
 	for _, f := range wanted {
@@ -174,19 +178,19 @@ func portOr(ctx context.Context, port int) string {
 	return fmt.Sprintf("127.0.0.1:%d", port) // Leat will say what is wrong with it
 }
 
-// replicaFailure kills a replica halfway and brings it back.
+// replicaFailure kills a replica after a third of the time and brings it back.
 func replicaFailure(d *demo, top *localdb.Topology) func(context.Context, time.Duration) {
 	return func(ctx context.Context, length time.Duration) {
 		if length == 0 {
 			length = 20 * time.Second
 		}
 		victim := top.Replicas()[1]
-		if !pause(ctx, length/2) {
+		if !pause(ctx, length/3) {
 			return
 		}
 		victim.Kill()
 		d.say("--- replica %s was killed (kill -9); watch who notices", victim.Addr())
-		if !pause(ctx, length/6) {
+		if !pause(ctx, length/8) {
 			return
 		}
 		if err := victim.Restart(ctx); err != nil {

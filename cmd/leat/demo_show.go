@@ -114,6 +114,33 @@ func (d *demo) load(ctx context.Context) error {
 	if err := loadDemo(ctx, db); err != nil {
 		return fmt.Errorf("the data can't be loaded: %w", err)
 	}
+	if err := waitFor(start, func(ctx context.Context) error { return settled(ctx, db) }); err != nil {
+		return fmt.Errorf("the replicas don't get the data: %w", err)
+	}
+	return nil
+}
+
+// settled reads from whatever replica is chosen, many times over, and fails where the data isn't there yet.
+func settled(ctx context.Context, db *sql.DB) error {
+	conn, err := db.Conn(ctx)
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	if _, err := conn.ExecContext(ctx, "SET leat.consistency = 'eventual'"); err != nil {
+		return err
+	}
+	for range 30 {
+		var drivers, users int
+		err := conn.QueryRowContext(ctx, "SELECT (SELECT COUNT(*) FROM "+demoDatabase+".demo_driver_stats), (SELECT COUNT(*) FROM "+
+			demoDatabase+".user_features)").Scan(&drivers, &users)
+		if err != nil {
+			return err
+		}
+		if drivers < demoDrivers*len(demoFeatures) || users < demoUsers {
+			return fmt.Errorf("%d and %d rows are there, not all", drivers, users)
+		}
+	}
 	return nil
 }
 
@@ -157,8 +184,8 @@ func (d *demo) watch(ctx context.Context) {
 		line := fmt.Sprintf("%3.0fs  %5d done/s   p50 %-8v p99 %-8v", time.Since(began).Seconds(), total(second),
 			short(quantile(second, 0.5)), short(quantile(second, 0.99)))
 		if err == nil {
-			requests := max(1, s.Requests.Total-last.Requests.Total)
-			line += fmt.Sprintf("   replicas %3.0f %%   servers up %d of %d", 100*float64(s.Requests.ToReplica-last.Requests.ToReplica)/float64(requests), up(s), len(s.Servers))
+			primary, replica := s.Requests.ToPrimary-last.Requests.ToPrimary, s.Requests.ToReplica-last.Requests.ToReplica
+			line += fmt.Sprintf("   on replicas %3.0f %%   servers up %d of %d", 100*float64(replica)/float64(max(1, primary+replica)), up(s), len(s.Servers))
 		}
 		d.say("%s   stale %d   errors %d", line, d.stale.Load(), d.errors.Load())
 		before, last = now, s

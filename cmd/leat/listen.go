@@ -1,5 +1,5 @@
-// Listening: TCP ports that an old and a new process share while one takes over from the other, and unix
-// sockets that a new process takes over at once.
+// Listening: TCP ports that an old and a new process share while one takes over from the other (handover.go),
+// and unix sockets that a new process takes over at once.
 package main
 
 import (
@@ -10,6 +10,7 @@ import (
 	"net"
 	"os"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -22,9 +23,12 @@ const lastAccepts = 50 * time.Millisecond
 // listener is a listener that can stop without refusing those who have connected but aren't accepted yet.
 type listener struct {
 	stoppable
+	path    string            // of a unix socket
+	file    fs.FileInfo       // what was at path at first
+	door    *net.UnixListener // where a new process asks for the socket; nil: nowhere
+	given   atomic.Bool       // it did
 	once    sync.Once
 	stopped chan struct{}
-	cleanup func()
 }
 
 // stoppable is what TCP and unix listeners have in common.
@@ -34,11 +38,30 @@ type stoppable interface {
 	SetDeadline(time.Time) error
 }
 
-// listen opens a TCP port or, for an address with a slash, a unix socket with that mode.
+// listen opens a TCP port or, for an address with a slash, a unix socket with that mode. If a running Leat has
+// it already, both share it until that one stops.
 func listen(ctx context.Context, address string, mode fs.FileMode) (*listener, error) {
-	if isSocketPath(address) {
-		return listenUnix(address, mode)
+	l, err := inherit(address)
+	switch {
+	case err == nil:
+	case isSocketPath(address):
+		l, err = listenUnix(address, mode)
+	default:
+		l, err = listenTCP(ctx, address)
 	}
+	if err != nil {
+		return nil, err
+	}
+	out := &listener{stoppable: l, door: openDoor(address), stopped: make(chan struct{})}
+	if u, ok := l.(*net.UnixListener); ok {
+		u.SetUnlinkOnClose(false) // it may be another process's by then: see cleanup
+		out.path = address
+		out.file, _ = os.Lstat(address)
+	}
+	return out, nil
+}
+
+func listenTCP(ctx context.Context, address string) (stoppable, error) {
 	lc := net.ListenConfig{Control: func(_, _ string, c syscall.RawConn) error {
 		var opt error
 		err := c.Control(func(fd uintptr) { opt = unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_REUSEPORT, 1) })
@@ -48,20 +71,19 @@ func listen(ctx context.Context, address string, mode fs.FileMode) (*listener, e
 	if err != nil {
 		return nil, fmt.Errorf("%w; is something else listening there? Choose another address in the config", err)
 	}
-	return &listener{stoppable: l.(*net.TCPListener), stopped: make(chan struct{}), cleanup: func() {}}, nil
+	return l.(*net.TCPListener), nil
 }
 
-// listenUnix opens a socket under a name of its own and renames it over the path, so that there is
-// always one that answers.
-func listenUnix(path string, mode fs.FileMode) (*listener, error) {
+// listenUnix opens a socket under a name of its own and renames it over the path: what an earlier process
+// left there goes, and there is always one that answers.
+func listenUnix(path string, mode fs.FileMode) (stoppable, error) {
 	own := fmt.Sprintf("%s.%d", path, os.Getpid())
 	_ = os.Remove(own) // of an earlier process with this pid
-	l, err := net.Listen("unix", own)
+	l, err := net.ListenUnix("unix", &net.UnixAddr{Name: own, Net: "unix"})
 	if err != nil {
 		return nil, fmt.Errorf("%w; does the directory exist, and may Leat write to it?", err)
 	}
-	unixListener := l.(*net.UnixListener)
-	unixListener.SetUnlinkOnClose(false)
+	l.SetUnlinkOnClose(false)
 	err = os.Chmod(own, mode)
 	if err == nil {
 		err = os.Rename(own, path)
@@ -71,13 +93,20 @@ func listenUnix(path string, mode fs.FileMode) (*listener, error) {
 		_ = os.Remove(own)
 		return nil, err
 	}
-	ours, _ := os.Lstat(path)
-	cleanup := func() { // unless another process has taken the path over
-		if now, err := os.Lstat(path); err == nil && ours != nil && os.SameFile(ours, now) {
-			_ = os.Remove(path)
-		}
+	return l, nil
+}
+
+// cleanup removes the path of a unix socket, unless another process has it now.
+func (l *listener) cleanup() {
+	if l.door != nil {
+		l.door.Close()
 	}
-	return &listener{stoppable: unixListener, stopped: make(chan struct{}), cleanup: cleanup}, nil
+	if l.path == "" || l.file == nil || l.given.Load() {
+		return
+	}
+	if now, err := os.Lstat(l.path); err == nil && os.SameFile(l.file, now) {
+		_ = os.Remove(l.path)
+	}
 }
 
 func (l *listener) Accept() (net.Conn, error) {
@@ -99,11 +128,12 @@ func (l *listener) Close() error {
 	return err
 }
 
-// Stop lets no more connect, has Accept return those that have, and then closes. A second process that shares the port takes the rest; Linux moves even connections that are being
-// made over to it if net.ipv4.tcp_migrate_req is 1.
+// Stop ends accepting without refusing those who have connected: they are the new process's if there is one;
+// else Accept returns them before the listener closes.
 func (l *listener) Stop() {
-	if raw, err := l.SyscallConn(); err == nil {
-		_ = raw.Control(func(fd uintptr) { _ = unix.Listen(int(fd), 0) })
+	if l.given.Load() {
+		l.Close()
+		return
 	}
 	_ = l.SetDeadline(time.Now().Add(lastAccepts))
 	select {

@@ -77,11 +77,13 @@ func (in *instance) Run(ctx context.Context, signals <-chan os.Signal) error {
 			return err
 		}
 		g.Go(func() error { return in.admin.Serve(life, l) })
+		g.Go(func() error { l.Offer(life); return nil })
 		in.log.Info("admin port", slog.String("address", address))
 	}
 	g.Go(func() error { return in.backend.Run(life) })
 	g.Go(func() error { return in.proxy.Run(life) })
 	g.Go(func() error { return in.serveClients(life, sql) })
+	g.Go(func() error { sql.Offer(life); return nil })
 	in.await(ctx, life, signals)
 	in.drain(sql)
 	end()
