@@ -19,6 +19,7 @@ const maxAttempts = 4
 // forward sends a request where its plan says and passes the reply on. An error ends the session.
 func (s *session) forward(r *wire.Request, plan *router.Plan) error {
 	start := time.Now()
+	s.forgetFoundRows(plan)
 	t := try{plan: plan}
 	for {
 		out, err := s.attempt(r, &t)

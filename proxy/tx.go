@@ -147,6 +147,18 @@ func (s *session) release() {
 	s.last.ticket = conn.Release()
 }
 
+// forgetFoundRows ends the pin of SQL_CALC_FOUND_ROWS, whose count only the next statement can ask for.
+func (s *session) forgetFoundRows(plan *router.Plan) {
+	if plan.Needs&router.FoundRows != 0 || !s.hasPin(router.PinDiagnostic) {
+		return
+	}
+	s.unpin(router.PinDiagnostic)
+	if mayRelease(s.tx, s.pins) {
+		s.release()
+		s.showHeld()
+	}
+}
+
 // giveBack returns a conn on which a request could not be sent, after the error that stopped it.
 func (s *session) giveBack(conn *backend.Conn, err error) {
 	var refused *wire.ServerError
