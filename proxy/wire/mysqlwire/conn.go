@@ -283,32 +283,39 @@ func (c *Conn) SetBatch(on bool) error {
 func (c *Conn) Do(req *wire.Request, client wire.Client, opts *wire.Options) (wire.Outcome, error) {
 	to := client.(*Client)
 	before := to.out.total()
+	s, err := c.exchange(req, to, opts)
+	if err == nil && c.prepareAgain(req, s) {
+		s, err = c.exchange(req, to, opts)
+	}
+	out := &c.result
+	out.Bytes = to.out.total() - before
+	out.Tx, out.NextTx, out.Locked = c.tx, c.nextTx, c.locked
+	if err == nil && s != nil {
+		c.settle(req, s)
+	}
+	return *out, err
+}
+
+// exchange sends a request and passes its reply on. What came of it is in c.result.
+func (c *Conn) exchange(req *wire.Request, to *Client, opts *wire.Options) (*stmt, error) {
+	c.result = wire.Outcome{}
 	s, kind, err := c.send(req, to, opts)
 	if err != nil {
-		return wire.Outcome{}, err
+		return nil, err
 	}
-	out, r := &c.result, &c.relay
-	*out = wire.Outcome{}
-	*r = relay{conn: c, req: req, to: to, out: out, opts: opts, types: r.types}
+	r := &c.relay
+	*r = relay{conn: c, req: req, to: to, out: &c.result, opts: opts, types: r.types}
 	err = r.run(kind, s)
 	if err == nil && c.collationUnknown {
 		err = c.learnCollation()
 	}
-	if err == nil && kind == shapePrepare && out.Err == nil {
-		out.Prepared = req.Stmt
+	switch {
+	case err == nil:
+		return s, nil
+	case to.out.err != nil:
+		return s, wire.ErrClientGone
 	}
-	out.Bytes = to.out.total() - before
-	out.Tx, out.NextTx, out.Locked = c.tx, c.nextTx, c.locked
-	if err != nil {
-		if to.out.err != nil {
-			return *out, wire.ErrClientGone
-		}
-		return *out, &wire.SendError{Err: cutOff(err), Sent: true, Replied: out.Replied}
-	}
-	if req.Kind == wire.Execute && s != nil {
-		s.dropLong()
-	}
-	return *out, nil
+	return s, &wire.SendError{Err: cutOff(err), Sent: true, Replied: c.result.Replied}
 }
 
 // send writes a request to the server and tells how its reply is built.
@@ -328,13 +335,15 @@ func (c *Conn) send(req *wire.Request, to *Client, opts *wire.Options) (s *stmt,
 		kind = shapePrepare
 		c.out.write(req.Frames)
 	case wire.Execute:
+		bound := s.bind(req)
+		if err := s.mayExecute(req, c.flavor, bound); err != nil {
+			return nil, 0, err
+		}
 		id, err := c.prepared(s)
 		if err != nil {
 			return nil, 0, sendError(err, false)
 		}
-		if err := c.writeExecute(req, s, id); err != nil {
-			return nil, 0, err
-		}
+		c.writeExecute(req, s, id, bound)
 	case wire.Fetch, wire.ResetStmt:
 		if req.Kind == wire.Fetch {
 			kind = shapeRowsOnly

@@ -234,7 +234,10 @@ func FuzzClientRequest(f *testing.F) {
 			case r.Kind == wire.LongData:
 				c.KeepLong(&r)
 			case r.Kind == wire.Execute && r.Stmt != nil:
-				_ = conn.writeExecute(&r, r.Stmt.Wire.(*stmt), 5)
+				st := r.Stmt.Wire.(*stmt)
+				if bound := st.bind(&r); st.mayExecute(&r, conn.flavor, bound) == nil {
+					conn.writeExecute(&r, st, 5, bound)
+				}
 			}
 			if c.Finish(&r) != nil {
 				return

@@ -17,10 +17,10 @@ type stmt struct {
 	key             stmtKey
 	meaning         *wire.State // what of the session's state fixes the text's meaning
 	params, columns int
-	types           []byte // two bytes per parameter, as last bound; nil until then
 	long            []longData
 	longBytes       int
 	longTooBig      bool
+	longAstray      bool // for a parameter that isn't there: EXECUTE fails until a reset
 }
 
 // longData is one piece of a parameter that came ahead of EXECUTE.
@@ -29,10 +29,18 @@ type longData struct {
 	data  []byte
 }
 
-func (s *stmt) dropLong() { s.long, s.longBytes, s.longTooBig = nil, 0, false }
+func (s *stmt) dropLong() { s.long, s.longBytes, s.longTooBig, s.longAstray = nil, 0, false, false }
 
-// stmtKey is a statement's identity on a server: its text, and the state that fixes what it means.
-type stmtKey struct{ text, state string }
+// stmtKey is a statement's identity on a server: its text, the state that fixes what it means, and the types
+// of its parameters, two bytes each as last bound. MySQL infers more types from those of the first EXECUTE,
+// and keeps to them: statements that differ in it can't be shared.
+type stmtKey struct{ text, state, types string }
+
+// Types of a statement that has none bound, and of one whose types weren't in memory.
+const (
+	unbound      = ""
+	unknownTypes = "?"
+)
 
 // meaningVariables are the variables that change how a text is read when it is prepared.
 var meaningVariables = [...]string{"character_set_client", "collation_connection", "sql_mode"}
@@ -45,7 +53,7 @@ func (s *stmt) identify(text string, state *wire.State) {
 			s.meaning = s.meaning.With(name, v)
 		}
 	}
-	s.key = stmtKey{text, s.meaning.Key()}
+	s.key = stmtKey{text, s.meaning.Key(), unbound}
 }
 
 // under is a conn's state with the meaning of a statement put in.
@@ -81,6 +89,9 @@ func (c *Conn) statements() *simplelru.LRU[stmtKey, uint32] {
 
 // closeServerStmt queues a COM_STMT_CLOSE, which has no reply; it goes out ahead of the next command.
 func (c *Conn) closeServerStmt(id uint32) {
+	if id == 0 { // renamed
+		return
+	}
 	var p [headerSize + 5]byte
 	b := append(putHeader(p[:0], 5, 0), ComStmtClose)
 	c.out.write(binary.LittleEndian.AppendUint32(b, id))
@@ -88,7 +99,15 @@ func (c *Conn) closeServerStmt(id uint32) {
 
 // prepared returns the server's id of a statement, preparing it on this conn if need be.
 func (c *Conn) prepared(s *stmt) (uint32, error) {
-	if id, ok := c.statements().Get(s.key); ok {
+	lru := c.statements()
+	if id, ok := lru.Get(s.key); ok {
+		return id, nil
+	}
+	fresh := stmtKey{s.key.text, s.key.state, unbound}
+	if id, ok := lru.Peek(fresh); ok {
+		lru.Add(fresh, 0)
+		lru.Remove(fresh)
+		lru.Add(s.key, id)
 		return id, nil
 	}
 	now := c.state
@@ -96,12 +115,12 @@ func (c *Conn) prepared(s *stmt) (uint32, error) {
 		return 0, err
 	}
 	id, err := c.prepareText(s.key.text)
-	if e, ok := err.(*wire.ServerError); ok && e.Number == errTooManyStatements && c.stmts.lru.Len() > 0 {
-		c.stmts.lru.Purge()
+	if e, ok := err.(*wire.ServerError); ok && e.Number == errTooManyStatements && lru.Len() > 0 {
+		lru.Purge()
 		id, err = c.prepareText(s.key.text)
 	}
 	if err == nil {
-		c.stmts.lru.Add(s.key, id)
+		lru.Add(s.key, id)
 	}
 	if e := c.Adopt(now); e != nil {
 		return 0, e
@@ -109,8 +128,46 @@ func (c *Conn) prepared(s *stmt) (uint32, error) {
 	return id, err
 }
 
-// errTooManyStatements: max_prepared_stmt_count is reached.
-const errTooManyStatements = 1461
+// Errors of servers about statements.
+const (
+	errNoStatement       = 1243 // not prepared on this conn
+	errTooManyStatements = 1461 // max_prepared_stmt_count is reached
+	errPrepareAgain      = 1615 // what the statement names has changed too often
+)
+
+// prepareAgain reports whether a request was refused for a statement that can be prepared anew, or for want of
+// room that the conn's other statements take. Nothing of it was executed.
+func (c *Conn) prepareAgain(req *wire.Request, s *stmt) bool {
+	out := &c.result
+	if out.Err == nil || out.Replied || req.Long() || s == nil {
+		return false
+	}
+	switch {
+	case req.Kind == wire.Prepare && out.Err.Number == errTooManyStatements && c.statements().Len() > 0:
+		c.statements().Purge()
+		return true
+	case req.Kind == wire.Execute && (out.Err.Number == errPrepareAgain || out.Err.Number == errNoStatement):
+		c.statements().Remove(s.key)
+		return true
+	}
+	return false
+}
+
+// settle keeps what a reply means for a statement. One that failed may have long data left on the server.
+func (c *Conn) settle(req *wire.Request, s *stmt) {
+	out := &c.result
+	switch req.Kind {
+	case wire.Prepare:
+		if out.Err == nil {
+			out.Prepared = req.Stmt
+		}
+	case wire.Execute:
+		if out.Err != nil && len(s.long) > 0 || s.key.types == unknownTypes {
+			c.statements().Remove(s.key)
+		}
+		s.dropLong()
+	}
+}
 
 // keep makes a statement that a client's own prepare left on the conn the one to use.
 func (c *Conn) keep(s *stmt, id uint32) {
@@ -162,20 +219,61 @@ func (c *Conn) CloseStatement(s *wire.Statement) error {
 	return c.out.flush()
 }
 
-// executeHead is where the parts of a COM_STMT_EXECUTE stand in its payload.
+// Where the parts of a COM_STMT_EXECUTE stand in its payload.
 const (
 	executeFlags = 5
 	executeFixed = 10
 )
 
-// writeExecute sends the long data and the EXECUTE of a client's statement under the server's id. Types that
-// the client bound in an earlier EXECUTE are put in, since another client may have used the conn's
-// statement with others.
-func (c *Conn) writeExecute(req *wire.Request, s *stmt, id uint32) error {
-	if s.longTooBig {
+// bind notes the types that an EXECUTE brings. It reports whether it brings any.
+func (s *stmt) bind(req *wire.Request) bool {
+	frame := req.Frames
+	at := headerSize + executeFixed + (s.params+7)/8
+	switch {
+	case s.params == 0 || !req.Long() && len(frame) <= at: // the server says what is wrong
+		return true
+	case len(frame) <= at:
+		s.key.types = unknownTypes
+		return true
+	case frame[at] == 0:
+		return false
+	case len(frame) < at+1+2*s.params:
+		if req.Long() {
+			s.key.types = unknownTypes
+		}
+		return true
+	}
+	if types := frame[at+1 : at+1+2*s.params]; s.key.types != string(types) {
+		s.key.types = string(types)
+	}
+	return true
+}
+
+// mayExecute says why a statement can't be executed, before anything is sent.
+func (s *stmt) mayExecute(req *wire.Request, f wire.Flavor, bound bool) error {
+	n, _ := frameLength(req.Frames)
+	function := "mysqld_stmt_execute"
+	switch {
+	case s.longTooBig:
 		s.dropLong()
 		return errLongData
+	case s.longAstray && f == wire.FlavorMySQL:
+		function = "mysql_stmt_precheck"
+	case s.longAstray:
+		function = "mysqld_stmt_send_long_data"
+	case bound:
+		return nil
+	case s.key.types == unknownTypes || s.key.types != unbound && n+len(s.key.types) >= maxFrame:
+		return wire.Errorf(wire.CodeNotSupported, "an EXECUTE of 16 MB or more must carry its parameters' types: bind them again")
+	case s.key.types != unbound:
+		return nil
 	}
+	return &wire.ServerError{Number: 1210, SQLState: "HY000", Message: "Incorrect arguments to " + function}
+}
+
+// writeExecute queues the long data and the EXECUTE of a client's statement under the server's id. Types that
+// the client bound in an earlier EXECUTE are put in, since this conn may not have seen that one.
+func (c *Conn) writeExecute(req *wire.Request, s *stmt, id uint32, bound bool) {
 	for _, l := range s.long {
 		p := make([]byte, 0, 7+len(l.data))
 		p = binary.LittleEndian.AppendUint32(append(p, ComStmtSendLongData), id)
@@ -183,38 +281,21 @@ func (c *Conn) writeExecute(req *wire.Request, s *stmt, id uint32) error {
 		c.out.packet(append(p, l.data...), 0)
 	}
 	frame := req.Frames
-	if len(frame) < headerSize+executeFixed {
+	if len(frame) >= headerSize+executeFixed {
+		putUint32(frame[headerSize+1:], id)
+	}
+	if bound {
 		c.out.write(frame)
-		return nil
+		return
 	}
-	putUint32(frame[headerSize+1:], id)
-	bound := headerSize + executeFixed + (s.params+7)/8
-	if s.params == 0 || len(frame) <= bound {
-		c.out.write(frame)
-		return nil
-	}
-	types := 2 * s.params
-	if frame[bound] != 0 {
-		if len(frame) >= bound+1+types {
-			s.types = append(s.types[:0], frame[bound+1:bound+1+types]...)
-		}
-		c.out.write(frame)
-		return nil
-	}
-	if s.types == nil {
-		return &wire.ServerError{Number: 1210, SQLState: "HY000", Message: "Incorrect arguments to mysqld_stmt_execute"}
-	}
-	n, _ := frameLength(frame)
-	if n+types >= maxFrame {
-		return wire.Errorf(wire.CodeNotSupported, "an EXECUTE of 16 MB or more must carry its parameters' types: bind them again")
-	}
+	at := headerSize + executeFixed + (s.params+7)/8
+	n, seq := frameLength(frame)
 	var h [headerSize]byte
-	c.out.write(putHeader(h[:0], n+types, frame[3]))
-	c.out.write(frame[headerSize:bound])
+	c.out.write(putHeader(h[:0], n+len(s.key.types), seq))
+	c.out.write(frame[headerSize:at])
 	c.out.write([]byte{1})
-	c.out.write(s.types)
-	c.out.write(frame[bound+1:])
-	return nil
+	c.out.write([]byte(s.key.types))
+	c.out.write(frame[at+1:])
 }
 
 func frameLength(frame []byte) (n int, seq byte) {

@@ -1,0 +1,132 @@
+package mysqlwire
+
+// Tests of statements that are prepared on a conn: shared, prepared again, never mixed up.
+
+import (
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"testing"
+
+	"leat/proxy/wire"
+)
+
+// executeFrame is a COM_STMT_EXECUTE with one parameter: its type, 0 for one that was bound before, and a byte.
+func executeFrame(id uint32, kind, value byte) []byte {
+	p := binary.LittleEndian.AppendUint32([]byte{ComStmtExecute}, id)
+	p = append(p, 0, 1, 0, 0, 0, 0) // no cursor, one iteration, no NULL
+	if kind == 0 {
+		p = append(p, 0, value)
+	} else {
+		p = append(p, 1, kind, 0, value)
+	}
+	return packets(0, p)
+}
+
+func preparedReply(id uint32) []byte {
+	p := binary.LittleEndian.AppendUint32([]byte{0}, id)
+	return append(p, 0, 0, 1, 0, 0, 0, 0) // no columns, one parameter
+}
+
+// stmtExchange has a conn whose server gives those replies, after another.
+func stmtExchange(replies ...[]byte) (*Conn, *script) {
+	server := &script{in: bytes.NewReader(bytes.Join(replies, nil))}
+	return &Conn{
+		nc: server, in: newReader(server), out: writer{nc: server}, limit: maxHeld, flavor: wire.FlavorMySQL,
+		state: baseState(), base: baseState(),
+	}, server
+}
+
+func newStatement(text string) *wire.Statement {
+	s := &stmt{id: 1, params: 1}
+	s.identify(text, baseState())
+	return &wire.Statement{ID: 1, Wire: s}
+}
+
+// commands lists what was sent to a server: command and statement id.
+func commands(server *script) (list []string) {
+	for p := server.out.Bytes(); len(p) > 0; {
+		n, _ := frameLength(p)
+		payload := p[headerSize : headerSize+n]
+		id := uint32(0)
+		if payload[0] != ComStmtPrepare && payload[0] != ComQuery {
+			id = binary.LittleEndian.Uint32(payload[1:])
+		}
+		list = append(list, fmt.Sprintf("%02x:%d", payload[0], id))
+		p = p[headerSize+n:]
+	}
+	return list
+}
+
+func TestStatementsByType(t *testing.T) {
+	done := packets(1, ok(markOK, 0, 0, StatusAutocommit, 0, "", nil))
+	prepared := func(id uint32) []byte { return packets(1, preparedReply(id), column) }
+	conn, server := stmtExchange(done, done, prepared(6), done, done, done)
+	client := &Client{nc: &script{}, out: writer{nc: &script{}}, track: defaultTrackers()}
+	a, b := newStatement("SELECT ?"), newStatement("SELECT ?")
+	conn.keep(a.Wire.(*stmt), 5)
+	run := func(s *wire.Statement, kind, value byte) {
+		t.Helper()
+		_, err := conn.Do(&wire.Request{Kind: wire.Execute, Stmt: s, Frames: executeFrame(1, kind, value)}, client, &wire.Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	run(a, 1, 7) // takes the statement that was prepared
+	run(b, 1, 8) // shares it
+	run(b, 2, 9) // has other types: prepares its own
+	run(a, 0, 7) // still the first
+	run(b, 0, 9)
+	got, want := commands(server), []string{"17:5", "17:5", "16:0", "17:6", "17:5", "17:6"}
+	if fmt.Sprint(got) != fmt.Sprint(want) {
+		t.Errorf("sent %v, want %v", got, want)
+	}
+}
+
+func TestPrepareAgain(t *testing.T) {
+	refusal := func(number uint16) []byte { return packets(1, AppendErr(nil, number, "HY000", "no", ClientProtocol41)) }
+	done := packets(1, ok(markOK, 3, 0, StatusAutocommit, 0, "", nil))
+	for _, number := range []uint16{errPrepareAgain, errNoStatement} {
+		conn, server := stmtExchange(refusal(number), packets(1, preparedReply(6), column), done)
+		client := &Client{nc: &script{}, out: writer{nc: &script{}}, track: defaultTrackers()}
+		s := newStatement("UPDATE t SET a = ?")
+		s.Wire.(*stmt).long = []longData{{0, []byte("x")}}
+		conn.keep(s.Wire.(*stmt), 5)
+		out, err := conn.Do(&wire.Request{Kind: wire.Execute, Stmt: s, Frames: executeFrame(1, 1, 7)}, client, &wire.Options{})
+		if err != nil || out.Err != nil || out.Affected != 3 {
+			t.Errorf("%d: got %+v, %v; want it prepared again and run", number, out, err)
+		}
+		got, want := commands(server), []string{"18:5", "17:5", "19:5", "16:0", "18:6", "17:6"}
+		if fmt.Sprint(got) != fmt.Sprint(want) {
+			t.Errorf("%d: sent %v, want %v", number, got, want)
+		}
+	}
+	conn, _ := stmtExchange(refusal(errPrepareAgain), packets(1, preparedReply(6), column), refusal(errPrepareAgain))
+	s := newStatement("SELECT ?")
+	conn.keep(s.Wire.(*stmt), 5)
+	client := &Client{nc: &script{}, out: writer{nc: &script{}}, track: defaultTrackers()}
+	out, err := conn.Do(&wire.Request{Kind: wire.Execute, Stmt: s, Frames: executeFrame(1, 1, 7)}, client, &wire.Options{})
+	if err != nil || out.Err == nil || out.Err.Number != errPrepareAgain {
+		t.Errorf("refused twice: got %+v, %v; want the error", out, err)
+	}
+}
+
+func TestLongDataAstray(t *testing.T) {
+	conn, server := stmtExchange()
+	client := &Client{nc: &script{}, out: writer{nc: &script{}}, limit: 1 << 20}
+	s := newStatement("SELECT ?")
+	conn.keep(s.Wire.(*stmt), 5)
+	client.KeepLong(&wire.Request{Kind: wire.LongData, Stmt: s, Frames: packets(0, []byte{ComStmtSendLongData, 1, 0, 0, 0, 1, 0, 'x'})})
+	for range 2 {
+		_, err := conn.Do(&wire.Request{Kind: wire.Execute, Stmt: s, Frames: executeFrame(1, 1, 7)}, client, &wire.Options{})
+		var refused *wire.ServerError
+		if !errors.As(err, &refused) || refused.Number != 1210 || server.out.Len() > 0 {
+			t.Errorf("data for a parameter that isn't there: got %v, sent %v; want 1210 and nothing sent", err, commands(server))
+		}
+	}
+	client.DropLong(s)
+	if err := s.Wire.(*stmt).mayExecute(&wire.Request{Frames: executeFrame(1, 1, 7)}, wire.FlavorMySQL, true); err != nil {
+		t.Errorf("after a reset: %v", err)
+	}
+}
