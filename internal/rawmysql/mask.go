@@ -25,7 +25,7 @@ var volatile = map[string]bool{"last_gtid": true, "statement_id": true, "pseudo_
 const foretold = StatusCursorExists | StatusPSOutParams
 
 // Masked is the reply with statement ids, GTIDs and such tracker values blanked out, and of the EOF between
-// columns and rows all status flags but those foretold. Their presence shows.
+// columns and rows the warnings and all status flags but those foretold. Their presence shows.
 func (r *Reply) Masked(flags uint32) *Reply {
 	m := &Reply{Frames: make([]Frame, len(r.Frames))}
 	for i, f := range r.Frames {
@@ -38,6 +38,7 @@ func (r *Reply) Masked(flags uint32) *Reply {
 		case KindEOF:
 			if i > 0 && r.Frames[i-1].Kind == KindColumn && len(f.Payload) >= 5 {
 				p := bytes.Clone(f.Payload)
+				binary.LittleEndian.PutUint16(p[1:], 0) // warnings
 				binary.LittleEndian.PutUint16(p[3:], status(&f)&foretold)
 				m.Frames[i].Payload = p
 			}
