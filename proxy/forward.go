@@ -167,6 +167,9 @@ func (s *session) requestOptions(r *wire.Request, t *try) *wire.Options {
 func (s *session) judge(r *wire.Request, t *try, out *wire.Outcome, err error) (again bool, answer error) {
 	mayRepeat := !out.Replied && !t.held && !r.Long() && t.count < maxAttempts && s.ctx.Err() == nil
 	switch {
+	case t.count == 1 && !out.Replied && !r.Long() && t.conn != nil && lacksStatements(out, err):
+		t.conn.Server().FreeStatements(time.Now().Add(resetTimeout))
+		return true, nil
 	case err == nil && mayRepeat && t.plan.Retriable && goesAway(out.Err):
 		t.avoid = t.conn.Server()
 		return true, nil
@@ -200,10 +203,16 @@ func (s *session) judge(r *wire.Request, t *try, out *wire.Outcome, err error) (
 	return false, wire.Errorf(wire.CodeUnknownOutcome, "Lost connection to server %s during query: whether the statement took effect is unknown, look before you run it again", t.server)
 }
 
+// lacksStatements reports whether a server refused to prepare a statement since it has too many.
+func lacksStatements(out *wire.Outcome, err error) bool {
+	refused := out.Err
+	return (refused != nil || errors.As(err, &refused)) && refused.Number == 1461
+}
+
 // misplaced reports whether a server refused a statement only because it takes no writes, so that it may be
 // sent to the primary, or to the one that is about to become it.
 func (s *session) misplaced(t *try, e *wire.ServerError) bool {
-	if !refusesWrites(e) {
+	if !refusesWrites(e) || e.Number == errReadOnlyTx && t.conn.Role() == wire.Primary {
 		return false
 	}
 	if t.conn.Role() == wire.Replica && !t.primary {
@@ -216,10 +225,14 @@ func (s *session) misplaced(t *try, e *wire.ServerError) bool {
 	return true
 }
 
+// errReadOnlyTx is a server's word for a write in a READ ONLY transaction: the session's own one, or
+// that of a conn to a replica.
+const errReadOnlyTx = 1792
+
 // refusesWrites reports whether an error says that the server, or the conn, is read-only or about to go.
 func refusesWrites(e *wire.ServerError) bool {
 	switch e.Number {
-	case 1792, 1836, 3032, 3100: // read-only transaction, read-only mode, offline mode, super-read-only
+	case errReadOnlyTx, 1836, 3032, 3100: // read-only transaction, read-only mode, offline mode, super-read-only
 		return true
 	case 1290: // "... running with the --read-only option", but also --secure-file-priv and others
 		m := strings.ToLower(e.Message)

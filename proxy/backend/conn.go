@@ -126,6 +126,18 @@ func (b *Backend) Reacquire(t Ticket) *Conn {
 	return t.conn
 }
 
+// FreeStatements closes the prepared statements on the server's idle conns, which count towards a bound
+// that the server sets to all of them. It ends by the deadline.
+func (s *Server) FreeStatements(deadline time.Time) {
+	for _, c := range s.pool.takeAllIdle() {
+		if err := c.Conn.Reset(deadline); err != nil {
+			c.Discard("reset failed")
+			continue
+		}
+		c.Release()
+	}
+}
+
 // Cancel asks the server, over a side connection, to stop what the conn runs (KILL QUERY). A conn
 // that was released meanwhile is left alone, and one that is released after it is closed: the
 // order may reach the server late and must not hit the next borrower.

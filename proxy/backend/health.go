@@ -347,6 +347,9 @@ func (p *pool) cut(before time.Duration) {
 	}
 }
 
+// errReadOnlyTx is MySQL's word for a write in a READ ONLY transaction, which says nothing of the server.
+const errReadOnlyTx = 1792
+
 // isReadOnlyError: the server refuses a write since it is, or is becoming, read only or offline.
 func isReadOnlyError(e *wire.ServerError) bool {
 	switch e.Number {
@@ -355,5 +358,5 @@ func isReadOnlyError(e *wire.ServerError) bool {
 	case 1836, 3032:
 		return true
 	}
-	return e.SQLState == "25006"
+	return e.SQLState == "25006" && e.Number != errReadOnlyTx
 }

@@ -167,6 +167,21 @@ func (p *pool) takeTicket(t Ticket) bool {
 	return true
 }
 
+// takeAllIdle lends every idle conn, of every login.
+func (p *pool) takeAllIdle() []*Conn {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	var all []*Conn
+	for c := range p.conns {
+		if c.idle {
+			p.unlink(c)
+			p.lend(c, terms{})
+			all = append(all, c)
+		}
+	}
+	return all
+}
+
 // lend counts the conn as lent, and back as no longer.
 func (p *pool) lend(c *Conn, how terms) {
 	c.gen++
