@@ -119,8 +119,14 @@ func (e *explained) print(w io.Writer) {
 		pin = "no"
 	}
 	for _, line := range [][2]string{
-		{"statement", e.Text}, {"digest", e.Digest}, {"class", e.Class}, {"because", e.Rule},
-		{"shard", e.Shard}, {"role", e.Role}, {"replicas of class", e.Reads}, {"pins the session", pin},
+		{"statement", e.Text},
+		{"digest", e.Digest},
+		{"class", e.Class},
+		{"because", e.Rule},
+		{"shard", e.Shard},
+		{"role", e.Role},
+		{"replicas of class", e.Reads},
+		{"pins the session", pin},
 	} {
 		if line[1] != "" {
 			fmt.Fprintf(w, "%-17s %s\n", line[0], line[1])

@@ -167,7 +167,7 @@ func (in *instance) Drain() {
 // Ready is nil while clients can be served.
 func (in *instance) Ready() error {
 	if in.draining.Load() {
-		return errors.New("Leat is draining")
+		return errors.New("draining")
 	}
 	if !in.serving.Load() {
 		return errors.New("the SQL port isn't open yet")

@@ -60,7 +60,7 @@ func (o *options) checkReady(ctx context.Context) error {
 		return err
 	}
 	if !s.Ready {
-		return fmt.Errorf("Leat is not ready: %s", s.NotReady)
+		return fmt.Errorf("not ready: %s", s.NotReady)
 	}
 	return nil
 }
@@ -211,8 +211,14 @@ func (o *options) showExplanation(e explanation) {
 		pin = "no"
 	}
 	for _, line := range [][2]string{
-		{"statement", e.Text}, {"digest", e.Digest}, {"class", e.Class}, {"because", e.Rule},
-		{"shard", e.Shard}, {"role", e.Role}, {"server", e.Server}, {"pins the session", pin},
+		{"statement", e.Text},
+		{"digest", e.Digest},
+		{"class", e.Class},
+		{"because", e.Rule},
+		{"shard", e.Shard},
+		{"role", e.Role},
+		{"server", e.Server},
+		{"pins the session", pin},
 	} {
 		if line[1] != "" {
 			fmt.Fprintf(o.out, "%-17s %s\n", line[0], line[1])

@@ -25,7 +25,11 @@ func (o *options) reloadCommand() *cobra.Command {
 				Loaded time.Time `json:"loaded"`
 			}
 			if err := c.post(cmd.Context(), "/api/reload", nil, &answer); err != nil {
-				return fmt.Errorf("%w\ncorrect the config, then try again", err)
+				var refused *errRefused
+				if errors.As(err, &refused) {
+					return fmt.Errorf("%w\ncorrect the config, then try again", err)
+				}
+				return err
 			}
 			if o.json {
 				return o.printJSON(answer)
@@ -70,7 +74,7 @@ func (o *options) drain(ctx context.Context, c *client) error {
 		case errors.Is(err, errGone):
 			return o.drained(time.Since(began))
 		case ctx.Err() != nil:
-			return errors.New("Leat still drains; leatctl status shows how far it is")
+			return errors.New("the drain goes on; leatctl status shows how far it is")
 		case err != nil:
 			return err
 		}

@@ -1,6 +1,7 @@
 package admin
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"flag"
@@ -191,7 +192,9 @@ func TestServe(t *testing.T) {
 	done := make(chan error, 1)
 	go func() { done <- h.Serve(t.Context(), l) }()
 	client := http.Client{Transport: &http.Transport{
-		Dial:              func(string, string) (net.Conn, error) { return net.Dial("unix", path) },
+		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+			return new(net.Dialer).DialContext(ctx, "unix", path)
+		},
 		DisableKeepAlives: true,
 	}}
 	for range maxConns + 10 { // the bound counts what is open, not what was
