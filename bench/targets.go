@@ -21,9 +21,10 @@ const (
 	relay   = "relay"   // bench/relay
 	splice  = "splice"  // bench/relay -splice
 	leat    = "leat"
+	base    = "base" // another build of Leat, the program leat-base, to tell what a change costs
 )
 
-var allTargets = []string{direct, haproxy, relay, splice, leat}
+var allTargets = []string{direct, haproxy, relay, splice, leat, base}
 
 // target is one way to the server.
 type target struct {
@@ -52,8 +53,11 @@ type starter struct {
 // start starts one target in front of the servers.
 func (s *starter) start(ctx context.Context, name string, servers *localdb.Topology) (*target, error) {
 	to := servers.Replicas()[0].Addr()
-	if name == leat {
-		return s.startLeat(ctx, servers)
+	switch name {
+	case leat:
+		return s.startLeat(ctx, leat, "leat", servers)
+	case base:
+		return s.startLeat(ctx, base, "leat-base", servers)
 	}
 	return s.startTCP(ctx, name, to)
 }
@@ -104,7 +108,7 @@ listen mysql
 `, listen, to)
 }
 
-func (s *starter) startLeat(ctx context.Context, servers *localdb.Topology) (*target, error) {
+func (s *starter) startLeat(ctx context.Context, name, program string, servers *localdb.Topology) (*target, error) {
 	address, err := freeAddress()
 	if err != nil {
 		return nil, err
@@ -113,15 +117,15 @@ func (s *starter) startLeat(ctx context.Context, servers *localdb.Topology) (*ta
 	if err != nil {
 		return nil, err
 	}
-	config := filepath.Join(s.dir, "leat.yaml")
+	config := filepath.Join(s.dir, name+".yaml")
 	if err := os.WriteFile(config, []byte(leatConfig(address, admin, servers)), 0o600); err != nil {
 		return nil, err
 	}
-	p, err := startProcess(ctx, filepath.Join(s.dir, "leat.log"), address, filepath.Join(s.programs, "leat"), "serve", "--config", config)
+	p, err := startProcess(ctx, filepath.Join(s.dir, name+".log"), address, filepath.Join(s.programs, program), "serve", "--config", config)
 	if err != nil {
 		return nil, err
 	}
-	return &target{name: leat, address: address, admin: admin, proc: p}, nil
+	return &target{name: name, address: address, admin: admin, proc: p}, nil
 }
 
 // leatConfig is what a user would write, with the defaults for all that matters to speed.
