@@ -3,6 +3,7 @@ package proxy
 // forward.go: sending one request to a server, and what to do when that fails.
 
 import (
+	"bytes"
 	"errors"
 	"log/slog"
 	"strings"
@@ -42,6 +43,7 @@ type try struct {
 	plan    *router.Plan
 	count   int
 	avoid   *backend.Server // failed the last attempt
+	freed   *backend.Server // made room for prepared statements
 	primary bool            // only the primary will do
 	conn    *backend.Conn   // of the attempt; nil if there was none
 	held    bool            // the conn was held before
@@ -88,11 +90,11 @@ func (s *session) attempt(r *wire.Request, t *try) (out wire.Outcome, err error)
 
 // find acquires a conn for a request of a session that holds none.
 func (s *session) find(r *wire.Request, t *try) (*backend.Conn, error) {
-	if t.plan.Needs&(router.Diagnostics|router.RowCount|router.FoundRows) != 0 && t.count == 1 {
+	if t.plan.Needs&lastValues != 0 && t.count == 1 {
 		if conn := s.server.backend.Reacquire(s.last.ticket); conn != nil {
 			return conn, nil
 		}
-		if err := s.last.missed(t.plan); err != nil {
+		if err := s.last.missed(t.plan); err != nil && r.Kind != wire.Prepare {
 			return nil, err
 		}
 	}
@@ -153,7 +155,7 @@ func (s *session) level(plan *router.Plan) string {
 func (s *session) requestOptions(r *wire.Request, t *try) *wire.Options {
 	s.options = wire.Options{
 		LocalInfile: s.world.cfg.LocalInfile && t.plan.Kind == router.KindLoadLocal || t.plan.Statements > 1 && s.world.cfg.LocalInfile,
-		Several:     t.plan.Statements != 1,
+		Several:     t.plan.Statements != 1 || mayBeSeveral(r.SQL),
 		Binary:      r.Kind == wire.Execute,
 		Batch:       s.client.Batch(),
 	}
@@ -163,12 +165,20 @@ func (s *session) requestOptions(r *wire.Request, t *try) *wire.Options {
 	return &s.options
 }
 
+// mayBeSeveral reports whether something stands behind a semicolon, if only a comment: with multi-statements
+// on, that is a statement of its own.
+func mayBeSeveral(sql []byte) bool {
+	i := bytes.IndexByte(sql, ';')
+	return i >= 0 && i < len(sql)-1
+}
+
 // judge decides what a failed attempt means: try again, or the error to answer with.
 func (s *session) judge(r *wire.Request, t *try, out *wire.Outcome, err error) (again bool, answer error) {
 	mayRepeat := !out.Replied && !t.held && !r.Long() && t.count < maxAttempts && s.ctx.Err() == nil
 	switch {
-	case t.count == 1 && !out.Replied && !r.Long() && t.conn != nil && lacksStatements(out, err):
-		t.conn.Server().FreeStatements(time.Now().Add(resetTimeout))
+	case !out.Replied && !r.Long() && t.count < maxAttempts && t.conn != nil && t.conn.Server() != t.freed && lacksStatements(out, err):
+		t.freed = t.conn.Server()
+		t.freed.FreeStatements(time.Now().Add(resetTimeout))
 		return true, nil
 	case err == nil && mayRepeat && t.plan.Retriable && goesAway(out.Err):
 		t.avoid = t.conn.Server()

@@ -43,10 +43,10 @@ func (l *lastStatement) note(plan *router.Plan, out *wire.Outcome) {
 
 // missed says whether a statement may run although the conn that knows its answer is in other hands.
 func (l *lastStatement) missed(plan *router.Plan) error {
-	needs := plan.Needs & (router.Diagnostics | router.RowCount | router.FoundRows)
+	needs := plan.Needs & lastValues
 	bare := len(plan.Bare) > 0
 	if needs&router.Diagnostics != 0 && (l.warnings > 0 || l.failed) {
-		return wire.Errorf(wire.CodeNotSupported, "The warnings of the last statement are gone, since its connection serves another client: ask for them at once, or inside a transaction")
+		return wire.Errorf(wire.CodeNotSupported, "The warnings of the last statement are gone, since its connection has served something else: ask for them inside a transaction")
 	}
 	if needs&(router.RowCount|router.FoundRows) != 0 && !bare {
 		return wire.Errorf(wire.CodeNotSupported, "ROW_COUNT() and FOUND_ROWS() inside an expression need the connection of the last statement, which serves another client: select them alone, or inside a transaction")
@@ -58,10 +58,10 @@ func (l *lastStatement) missed(plan *router.Plan) error {
 // session's own conn only its id is replaced: the server knows the rest.
 func (l *lastStatement) override(plan *router.Plan, id uint32, own bool) *wire.Override {
 	if plan.Needs&router.Diagnostics != 0 {
-		if own || l.ticket != (backend.Ticket{}) {
+		if own || l.warnings > 0 || l.failed {
 			return nil
 		}
-		return &wire.Override{NoRows: true}
+		return &wire.Override{NoRows: true} // MariaDB would show what another session left
 	}
 	o := &wire.Override{Columns: make([][]byte, len(plan.Bare))}
 	used := false

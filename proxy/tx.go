@@ -28,7 +28,9 @@ func (s *session) settle(conn *backend.Conn, r *wire.Request, plan *router.Plan,
 	}
 	s.settlePins(r, plan, out)
 	s.settlePosition(conn, plan, out)
-	s.last.note(plan, out)
+	if r.Kind != wire.Prepare || out.Err != nil { // preparing leaves what can be asked about
+		s.last.note(plan, out)
+	}
 	s.conn = conn
 	if mayRelease(s.tx, s.pins) {
 		s.release()
@@ -135,7 +137,8 @@ func (s *session) settlePosition(conn *backend.Conn, plan *router.Plan, out *wir
 func (s *session) release() {
 	conn := s.conn
 	s.conn = nil
-	if s.last.insertIDPending {
+	asked := s.last.insertIDPending
+	if asked {
 		v, err := conn.LastInsertID()
 		if err != nil {
 			conn.Discard("asking for the insert id failed")
@@ -145,6 +148,9 @@ func (s *session) release() {
 		s.last.insertID, s.last.insertIDPending = v, false
 	}
 	s.last.ticket = conn.Release()
+	if asked && s.last.warnings > 0 && s.readFacts().Flavor == wire.FlavorMySQL {
+		s.last.ticket = backend.Ticket{} // the question took the warnings' place
+	}
 }
 
 // forgetFoundRows ends the pin of SQL_CALC_FOUND_ROWS, whose count only the next statement can ask for.

@@ -90,7 +90,8 @@ type Outcome struct {
 type Override struct {
 	// Columns holds one text per column; a nil entry leaves the server's value.
 	Columns [][]byte
-	// NoRows drops all rows.
+	// NoRows is for a question after warnings of which there are none: it drops all rows, and makes the value
+	// of a reply that has a single column, a count, 0.
 	NoRows bool
 }
 

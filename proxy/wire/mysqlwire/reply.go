@@ -367,10 +367,14 @@ func (r *relay) overrideRow(o *wire.Override) error {
 		return err
 	}
 	defer r.done(p)
+	columns := o.Columns
 	if o.NoRows {
-		return nil
+		if len(r.types) != 1 {
+			return nil
+		}
+		columns = [][]byte{{'0'}}
 	}
-	row, err := rewriteRow(p, o.Columns, r.types, r.opts.Binary)
+	row, err := rewriteRow(p, columns, r.types, r.opts.Binary)
 	if err != nil {
 		return err
 	}

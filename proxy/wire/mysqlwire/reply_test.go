@@ -143,7 +143,13 @@ func TestRelayOverride(t *testing.T) {
 		t.Errorf("err %v\n got %x\nwant %x", err, got, want)
 	}
 	got, _, err = exchange(t, ClientDeprecateEOF, shapeQuery, &wire.Options{Override: &wire.Override{NoRows: true}}, reply)
-	want = packets(1, []byte{1}, column, ok(markEOF, 0, 0, 0, 0, "", nil))
+	want = packets(1, []byte{1}, column, appendLenencString(nil, "0"), ok(markEOF, 0, 0, 0, 0, "", nil))
+	if err != nil || !bytes.Equal(got, want) {
+		t.Errorf("no warnings, a count: err %v\n got %x\nwant %x", err, got, want)
+	}
+	reply = packets(1, []byte{2}, column, column, appendLenencString(appendLenencString(nil, "41"), "1"), ok(markEOF, 0, 0, 0, 0, "", nil))
+	got, _, err = exchange(t, ClientDeprecateEOF, shapeQuery, &wire.Options{Override: &wire.Override{NoRows: true}}, reply)
+	want = packets(1, []byte{2}, column, column, ok(markEOF, 0, 0, 0, 0, "", nil))
 	if err != nil || !bytes.Equal(got, want) {
 		t.Errorf("no rows: err %v\n got %x\nwant %x", err, got, want)
 	}
