@@ -86,6 +86,7 @@ type statements struct {
 	startReplica, stopReplica, stopFetching string
 	status, position                        string
 	wait                                    string // takes a position, waits for at most a second
+	contains                                string // takes two positions: 1 if the first has all of the second
 }
 
 func (t *Topology) sql() *statements {
@@ -107,14 +108,16 @@ var mysqlStatements = statements{
 	status:       "SHOW REPLICA STATUS",
 	position:     "SELECT @@GLOBAL.gtid_executed",
 	wait:         "SELECT WAIT_FOR_EXECUTED_GTID_SET(%s, 1)",
+	contains:     "SELECT GTID_SUBSET(%[2]s, %[1]s)",
 }
 
 // MASTER_USE_GTID = current_pos serves a server that was a primary as well as one that was a replica:
-// it goes on after the last transaction that the server wrote or applied.
+// it goes on after the last transaction that the server wrote or applied. The former primary is told that it
+// has applied what it wrote, since MASTER_GTID_WAIT looks at nothing else.
 var mariadbStatements = statements{
 	readOnly: "SET GLOBAL read_only = ON;",
 	writable: "SET GLOBAL read_only = OFF;",
-	follow: "CHANGE MASTER TO MASTER_HOST = '127.0.0.1', MASTER_PORT = %d, MASTER_USER = '" + ReplUser +
+	follow: "SET GLOBAL gtid_slave_pos = @@GLOBAL.gtid_current_pos; CHANGE MASTER TO MASTER_HOST = '127.0.0.1', MASTER_PORT = %d, MASTER_USER = '" + ReplUser +
 		"', MASTER_PASSWORD = '" + ReplPassword + "', MASTER_USE_GTID = current_pos, MASTER_CONNECT_RETRY = 1;",
 	forget:       "RESET SLAVE ALL;",
 	startReplica: "START SLAVE;",
@@ -123,4 +126,6 @@ var mariadbStatements = statements{
 	status:       "SHOW SLAVE STATUS",
 	position:     "SELECT @@GLOBAL.gtid_current_pos",
 	wait:         "SELECT MASTER_GTID_WAIT(%s, 1)",
+	// There is one domain, whose sequence numbers tell.
+	contains: "SELECT CAST(SUBSTRING_INDEX(%s, '-', -1) AS UNSIGNED) >= CAST(SUBSTRING_INDEX(%s, '-', -1) AS UNSIGNED)",
 }

@@ -49,16 +49,22 @@ func TestTopology(t *testing.T) {
 		check()
 
 		must(t, top.Switchover(ctx, 2))
-		write()
 		check()
 
 		top.Primary().Kill()
-		must(t, top.Promote(ctx, 0))
+		best, err := top.MostAdvanced(ctx)
+		must(t, err)
+		if best == 2 {
+			t.Error("a server that is down is the most advanced")
+		}
+		must(t, top.Promote(ctx, 0)) // it was the primary before and has replicated nothing since
 		write()
 		check()
 		must(t, top.Servers[2].Restart(ctx))
 		must(t, top.Follow(ctx, top.Servers[2]))
 		write()
+		check()
+		must(t, top.Rebuild(ctx, 1))
 		check()
 	})
 }

@@ -1,0 +1,63 @@
+package localdb
+
+// After a disaster: which replica has the most, and making a server anew from the primary's history.
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+)
+
+// MostAdvanced is the running replica that has received most of what the primary wrote. All of them stop
+// fetching and apply what they have: call it when the primary is gone, and Promote the one it names.
+func (t *Topology) MostAdvanced(ctx context.Context) (int, error) {
+	best, position := -1, ""
+	for i, s := range t.Servers {
+		if s == t.Primary() || s.PID() == 0 {
+			continue
+		}
+		if err := t.applyReceived(ctx, s); err != nil {
+			return -1, err
+		}
+		has, err := s.Value(ctx, t.sql().position)
+		if err != nil {
+			return -1, err
+		}
+		if best >= 0 {
+			behind, err := s.Value(ctx, fmt.Sprintf(t.sql().contains, quote(position), quote(has)))
+			if err != nil {
+				return -1, err
+			}
+			if behind == "1" {
+				continue
+			}
+		}
+		best, position = i, has
+	}
+	if best < 0 {
+		return -1, errors.New("no replica runs")
+	}
+	return best, nil
+}
+
+// Rebuild makes server i anew, on the same port: an empty one, that follows the primary from the beginning
+// of its history. It is for a primary that died with writes that no other server has.
+func (t *Topology) Rebuild(ctx context.Context, i int) error {
+	s := t.Servers[i]
+	if s == t.Primary() {
+		return errors.New("the primary can't be rebuilt from itself")
+	}
+	s.Kill()
+	if err := os.RemoveAll(s.dataDir()); err != nil {
+		return err
+	}
+	if err := s.prepare(ctx); err != nil {
+		return err
+	}
+	s.opts.ReadOnly = true
+	if err := s.start(ctx); err != nil {
+		return err
+	}
+	return t.Follow(ctx, s)
+}
