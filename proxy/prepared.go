@@ -35,15 +35,22 @@ func (s *session) prepare(r *wire.Request) error {
 
 // preparePlan is where a statement is prepared: where it will run, but with none of its effects.
 func preparePlan(p *router.Plan) *router.Plan {
-	if p.Class == router.ClassRead {
+	switch {
+	case p.Class == router.ClassRead:
 		return &prepareRead
+	case p.Needs&lastValues != 0:
+		return &prepareLast
 	}
 	return &prepareWrite
 }
 
+// lastValues are what only the conn of the last statement knows.
+const lastValues = router.Diagnostics | router.RowCount | router.FoundRows
+
 var (
 	prepareRead  = router.Plan{Class: router.ClassRead, Rule: "prepare", Statements: 1, Retriable: true}
 	prepareWrite = router.Plan{Class: router.ClassSession, Rule: "prepare", Statements: 1, Retriable: true}
+	prepareLast  = router.Plan{Class: router.ClassSession, Rule: "prepare", Statements: 1, Retriable: true, Needs: lastValues}
 )
 
 func (s *session) execute(r *wire.Request) error {

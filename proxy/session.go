@@ -106,7 +106,9 @@ func (s *session) login(nc net.Conn) error {
 		return err
 	}
 	s.begin(s.arrival)
-	if err := s.checkDatabase(); err != nil {
+	err = s.checkDatabase()
+	nc.SetDeadline(time.Now().Add(cfg.HandshakeTimeout)) // a wait for a conn isn't the client's
+	if err != nil {
 		s.client.Refuse(err)
 		return err
 	}

@@ -26,6 +26,12 @@ func (s *session) settle(conn *backend.Conn, r *wire.Request, plan *router.Plan,
 		s.lose(conn, &wire.SendError{Err: errNoState, Sent: true})
 		return
 	}
+	if len(plan.Trackers) > 0 && out.Err == nil && r.Kind != wire.Prepare {
+		if err := conn.TakeTrackers(s.client, plan.Trackers); err != nil {
+			s.lose(conn, &wire.SendError{Err: err, Sent: true})
+			return
+		}
+	}
 	s.settlePins(r, plan, out)
 	s.settlePosition(conn, plan, out)
 	if r.Kind != wire.Prepare || out.Err != nil { // preparing leaves what can be asked about
