@@ -15,7 +15,8 @@
 set -euo pipefail
 here=$(dirname "$(realpath "$0")")
 log=$(mktemp)
-trap 'rm -f "$log"' EXIT
+policy=
+trap 'rm -f "$log"; [ -z "$policy" ] || as_root rm -f "$policy"' EXIT
 
 as_root() { if [ "$(id -u)" = 0 ]; then "$@"; else sudo "$@"; fi; }
 
@@ -34,16 +35,12 @@ install() {
     command -v apt-get >/dev/null || { echo "needed, and there is no apt here to install them: ${missing[*]}" >&2; return 1; }
     echo "installing ${missing[*]}"
     quietly apt update
-    local policy=/usr/sbin/policy-rc.d made=
-    if [ ! -e "$policy" ]; then
-        printf '#!/bin/sh\nexit 101\n' | as_root tee "$policy" >/dev/null
-        as_root chmod 755 "$policy"
-        made=yes
+    if [ ! -e /usr/sbin/policy-rc.d ]; then
+        policy=/usr/sbin/policy-rc.d # goes at the end
+        printf '#!/bin/sh\nexit 101\n' | as_root tee $policy >/dev/null
+        as_root chmod 755 $policy
     fi
-    local result=0
-    quietly apt install -y --no-install-recommends "${missing[@]}" || result=$?
-    [ -z "$made" ] || as_root rm -f "$policy"
-    return $result
+    quietly apt install -y --no-install-recommends "${missing[@]}"
 }
 
 mariadb() {
