@@ -70,7 +70,8 @@ func (o *demoOptions) runLocal(ctx context.Context, out io.Writer) error {
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(out, "Starting a %s primary with two replicas on this machine ...\n", flavor)
+	name := map[localdb.Flavor]string{localdb.MySQL: "MySQL", localdb.MariaDB: "MariaDB"}[flavor]
+	fmt.Fprintf(out, "Starting a %s primary with two replicas on this machine ...\n", name)
 	top, err := localdb.StartTopology(ctx, flavor, 2)
 	if err != nil {
 		return fmt.Errorf("the servers don't start: %w", err)
