@@ -95,7 +95,7 @@ func TestReport(t *testing.T) {
 	}
 	var out bytes.Buffer
 	report(&out, "lookups", targets, [][]sample{of(0, 0), of(10, 40), of(20, 40)})
-	want := "| relay   |         10 |  0.000 |  0.000 |  0.000 |        30.0 |      1.50 |    1.00 | 1.00–1.00 |"
+	want := "| relay   |         10 |  0.000 |  0.000 |  0.000 |        30.0 |  20.0 |      1.50 |    1.00 | 1.00–1.00 |"
 	if !strings.Contains(out.String(), want) {
 		t.Errorf("got\n%s\nwant the line\n%s", out.String(), want)
 	}

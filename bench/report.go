@@ -16,7 +16,7 @@ import (
 // report prints one workload: a line per target, medians over the rounds.
 func report(out io.Writer, title string, targets []*target, samples [][]sample) {
 	fmt.Fprintf(out, "\n### %s\n", title)
-	rows := [][]string{{"target", "per second", "p50 ms", "p95 ms", "p99 ms", "CPU µs each", "× haproxy", "× relay", "(min–max)"}}
+	rows := [][]string{{"target", "per second", "p50 ms", "p95 ms", "p99 ms", "CPU µs each", "least", "× haproxy", "× relay", "(min–max)"}}
 	for i, t := range targets {
 		of := func(value func(sample) float64) float64 { return median(each(samples[i], value)) }
 		row := []string{
@@ -26,10 +26,10 @@ func report(out io.Writer, title string, targets []*target, samples [][]sample) 
 			milliseconds(of(func(s sample) float64 { return s.p99.Seconds() })),
 		}
 		if t.proc == nil {
-			rows = append(rows, append(row, "", "", "", ""))
+			rows = append(rows, append(row, "", "", "", "", ""))
 			continue
 		}
-		row = append(row, fmt.Sprintf("%.1f", of(sample.perQuery)))
+		row = append(row, fmt.Sprintf("%.1f", of(sample.perQuery)), fmt.Sprintf("%.1f", slices.Min(each(samples[i], sample.perQuery))))
 		toHAProxy, _ := ratio(targets, samples, i, haproxy)
 		toRelay, spread := ratio(targets, samples, i, relay)
 		rows = append(rows, append(row, toHAProxy, toRelay, spread))
