@@ -61,7 +61,11 @@ func newDifferWith(ctx context.Context, t *testing.T, flavor localdb.Flavor, opt
 }
 
 // TestDiffRunner runs the scripts twice over direct connections: what differs then is the scripts' own fault.
+// It is part of make test-long.
 func TestDiffRunner(t *testing.T) {
+	if os.Getenv("LEAT_LONG") != "1" {
+		t.Skip("LEAT_LONG=1 runs it")
+	}
 	eachFlavor(t, func(ctx context.Context, t *testing.T, flavor localdb.Flavor) {
 		setup, err := os.ReadFile("testdata/setup.sql")
 		if err != nil {
