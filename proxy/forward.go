@@ -61,13 +61,13 @@ func (s *session) attempt(r *wire.Request, t *try) (out wire.Outcome, err error)
 		}
 		if err = t.conn.Adopt(s.state); err != nil {
 			s.giveBack(t.conn, err)
-			return out, err
+			return out, unsent(err)
 		}
 	}
 	t.server = t.conn.Server().Address()
 	if err = s.supply(t); err != nil {
 		s.giveBack(t.conn, err)
-		return out, err
+		return out, unsent(err)
 	}
 	conn := t.conn
 	s.takeOff(conn, t.plan)
@@ -86,6 +86,16 @@ func (s *session) attempt(r *wire.Request, t *try) (out wire.Outcome, err error)
 		s.settle(conn, r, t.plan, &out)
 	}
 	return out, err
+}
+
+// unsent is the error of a conn that failed before the request was sent; a refusal stays what it is.
+func unsent(err error) error {
+	var refused *wire.ServerError
+	var own *wire.Error
+	if errors.As(err, &refused) || errors.As(err, &own) {
+		return err
+	}
+	return &wire.SendError{Err: err}
 }
 
 // find acquires a conn for a request of a session that holds none.

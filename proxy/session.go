@@ -161,16 +161,28 @@ func (s *session) checkDatabase() error {
 	if s.state.Database() == "" {
 		return nil
 	}
-	conn, err := s.acquire(&router.Plan{Class: router.ClassSession}, nil)
-	if err != nil {
+	t := try{plan: &router.Plan{Class: router.ClassSession}}
+	for {
+		err := s.visitDatabase(&t)
+		var lost *wire.SendError
+		if t.count++; !errors.As(err, &lost) || t.count == maxAttempts {
+			return err
+		}
+		t.avoid = t.conn.Server()
+	}
+}
+
+// visitDatabase puts a conn into the session's state, and takes over what that became.
+func (s *session) visitDatabase(t *try) (err error) {
+	if t.conn, err = s.acquire(t.plan, t); err != nil {
 		return err
 	}
-	if err := conn.Adopt(s.state); err != nil {
-		s.giveBack(conn, err)
-		return err
+	if err := t.conn.Adopt(s.state); err != nil {
+		s.giveBack(t.conn, err)
+		return unsent(err)
 	}
-	s.state = conn.State()
-	conn.Release()
+	s.state = t.conn.State()
+	t.conn.Release()
 	return nil
 }
 

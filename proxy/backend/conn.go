@@ -67,7 +67,10 @@ func (c *Conn) Start() { c.started.Store(max(int64(c.server.b.now()), 1)) }
 // primary until a later probe says so again.
 func (c *Conn) Done(err error) {
 	s, now := c.server, c.server.b.now()
-	took := now - time.Duration(c.started.Swap(0))
+	took := time.Duration(0)
+	if began := c.started.Swap(0); began > 0 {
+		took = now - time.Duration(began)
+	}
 	s.requests.Add(1)
 	s.lastReply.Store(int64(now))
 	if err == nil {
@@ -92,6 +95,38 @@ func (c *Conn) Done(err error) {
 		}
 		s.poke()
 	}
+}
+
+// Adopt is the conn's own. Like all questions of Leat's own it counts as under way until it is answered,
+// so that it ends when the server hangs.
+func (c *Conn) Adopt(want *wire.State) error {
+	if c.Conn.State() == want {
+		return c.Conn.Adopt(want)
+	}
+	c.Start()
+	defer c.started.Store(0)
+	return c.Conn.Adopt(want)
+}
+
+// Ping is the conn's own.
+func (c *Conn) Ping() error {
+	c.Start()
+	defer c.started.Store(0)
+	return c.Conn.Ping()
+}
+
+// LastInsertID is the conn's own.
+func (c *Conn) LastInsertID() (string, error) {
+	c.Start()
+	defer c.started.Store(0)
+	return c.Conn.LastInsertID()
+}
+
+// SetLastInsertID is the conn's own.
+func (c *Conn) SetLastInsertID(v string) error {
+	c.Start()
+	defer c.started.Store(0)
+	return c.Conn.SetLastInsertID(v)
 }
 
 // Release gives the conn back to its pool. The caller guarantees that it is clean: no transaction,
