@@ -37,7 +37,7 @@ func (b *bench) idleClients(ctx context.Context) error {
 
 // idleMemory opens the clients and returns the target's resident memory before and with them.
 func (b *bench) idleMemory(ctx context.Context, t *target) (before, after int64, err error) {
-	dial := func() (io.Closer, error) { return rawmysql.Dial(ctx, t.address, clientOptions(false)) }
+	dial := func() (io.Closer, error) { return rawmysql.Dial(ctx, t.address, clientOptions(true)) }
 	if t.admin == "" {
 		greeter, err := net.Listen("tcp", "127.0.0.1:0")
 		if err != nil {

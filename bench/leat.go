@@ -19,9 +19,9 @@ import (
 func (b *bench) allocations(ctx context.Context, t *target) error {
 	fmt.Fprintf(b.out, "\n### Leat's allocations\n")
 	rows := [][]string{{"client", "per request, 1 row", "per request, 100 rows", "per row"}}
-	for _, eof := range []bool{false, true} {
+	for _, deprecated := range []bool{false, true} {
 		for _, mode := range []string{modeText, modePrepared} {
-			w := workload{mode: mode, conns: 16, eof: eof}
+			w := workload{mode: mode, conns: 16, deprecateEOF: deprecated}
 			one, err := b.allocationsOf(ctx, t, w)
 			if err != nil {
 				return err
@@ -32,8 +32,8 @@ func (b *bench) allocations(ctx context.Context, t *target) error {
 				return err
 			}
 			name := mode
-			if eof {
-				name += ", without DEPRECATE_EOF"
+			if deprecated {
+				name += ", with DEPRECATE_EOF"
 			}
 			rows = append(rows, []string{name, fmt.Sprintf("%.2f", one), fmt.Sprintf("%.2f", hundred), fmt.Sprintf("%.3f", (hundred-one)/99)})
 		}

@@ -1,7 +1,7 @@
 package main
 
-// Load from this program: clients with and without DEPRECATE_EOF, replies of many rows, and log-ins,
-// which sysbench can't do.
+// Load from this program: clients with DEPRECATE_EOF, replies of many rows, and log-ins, which sysbench
+// can't do.
 
 import (
 	"context"
@@ -35,7 +35,7 @@ func runLoad(ctx context.Context, t *target, w workload, length time.Duration) (
 func runLogins(ctx context.Context, t *target, w workload, length time.Duration) (sample, error) {
 	return drive(t, w.conns, length, func(_ int, until time.Time, latencies *histogram) error {
 		for now := time.Now(); now.Before(until); now = time.Now() {
-			conn, err := rawmysql.Dial(ctx, t.address, clientOptions(w.eof))
+			conn, err := rawmysql.Dial(ctx, t.address, clientOptions(w.deprecateEOF))
 			if err != nil {
 				return err
 			}
@@ -84,16 +84,16 @@ type lookupClient struct {
 	random    *rand.Rand
 }
 
-func clientOptions(eof bool) rawmysql.Options {
+func clientOptions(deprecateEOF bool) rawmysql.Options {
 	opts := rawmysql.Options{User: localdb.AppUser, Password: localdb.AppPassword, Database: database}
-	if !eof {
+	if deprecateEOF {
 		opts.Flags = rawmysql.DeprecateEOF
 	}
 	return opts
 }
 
 func newLookupClient(ctx context.Context, t *target, w workload, seed uint64) (*lookupClient, error) {
-	conn, err := rawmysql.Dial(ctx, t.address, clientOptions(w.eof))
+	conn, err := rawmysql.Dial(ctx, t.address, clientOptions(w.deprecateEOF))
 	if err != nil {
 		return nil, err
 	}

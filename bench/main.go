@@ -40,7 +40,7 @@ type options struct {
 // The parts of the benchmark, in their order.
 const (
 	partLookups = "lookups" // sysbench
-	partEOF     = "eof"     // a client without DEPRECATE_EOF
+	partEOF     = "eof"     // a client with DEPRECATE_EOF; sysbench's has it not
 	partRows    = "rows"    // replies of 100 rows, and allocations per request and row
 	partLogins  = "logins"
 	partIdle    = "idle" // memory of idle clients

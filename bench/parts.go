@@ -23,7 +23,7 @@ type runner func(ctx context.Context, t *target, w workload, length time.Duratio
 
 func (b *bench) run(ctx context.Context) error {
 	parts := map[string]func(context.Context) error{
-		partLookups: b.lookups, partEOF: b.withoutDeprecateEOF, partRows: b.rows, partLogins: b.logins, partIdle: b.idleClients,
+		partLookups: b.lookups, partEOF: b.deprecateEOF, partRows: b.rows, partLogins: b.logins, partIdle: b.idleClients,
 	}
 	if err := b.warm(ctx); err != nil {
 		return fmt.Errorf("warm-up: %w", err)
@@ -66,10 +66,10 @@ func (b *bench) lookups(ctx context.Context) error {
 	return nil
 }
 
-func (b *bench) withoutDeprecateEOF(ctx context.Context) error {
+func (b *bench) deprecateEOF(ctx context.Context) error {
 	for _, mode := range []string{modeText, modePrepared} {
-		w := workload{mode: mode, conns: 16, eof: true}
-		if err := b.compare(ctx, "client without DEPRECATE_EOF, "+mode+", 16 connections", runLoad, w); err != nil {
+		w := workload{mode: mode, conns: 16, deprecateEOF: true}
+		if err := b.compare(ctx, "client with DEPRECATE_EOF, "+mode+", 16 connections", runLoad, w); err != nil {
 			return err
 		}
 	}

@@ -16,12 +16,12 @@ const (
 
 // workload is one kind of load.
 type workload struct {
-	client string // sysbench, or go: this program
-	mode   string // text or prepared
-	conns  int
-	// eof leaves DEPRECATE_EOF out of the log-in, as go-sql-driver/mysql and PyMySQL do. Only for go.
-	eof bool
-	// rows per reply. Zero is one. Only for go.
+	mode  string // text or prepared
+	conns int
+	// deprecateEOF asks for DEPRECATE_EOF at the log-in, as MySQL's own clients do; libmariadb (and so
+	// sysbench), go-sql-driver/mysql and PyMySQL don't. Not for sysbench.
+	deprecateEOF bool
+	// rows per reply. Zero is one. Not for sysbench.
 	rows int
 }
 
