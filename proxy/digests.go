@@ -3,6 +3,7 @@ package proxy
 // digests.go: the bounded table of statements, by digest: how often, how long. Literals are never in it.
 
 import (
+	"fmt"
 	"log/slog"
 	"sort"
 	"sync"
@@ -133,7 +134,10 @@ func (s *session) observe(plan *router.Plan, out *wire.Outcome, took time.Durati
 	failed := answer != nil || out.Err != nil
 	s.server.digests.get(plan).add(took, out.Rows, failed)
 	if slow := s.world.cfg.SlowQuery; slow > 0 && took > slow {
-		s.server.log.LogAttrs(s.ctx, slog.LevelWarn, "slow query", slog.Uint64("digest", plan.Digest), slog.Duration("took", took),
+		s.server.log.LogAttrs(s.ctx, slog.LevelWarn, "slow query", slog.String("digest", digestText(plan.Digest)), slog.Duration("took", took),
 			slog.Uint64("rows", out.Rows), slog.Bool("failed", failed), slog.Uint64("client", uint64(s.id)))
 	}
 }
+
+// digestText is a digest as people see it everywhere: 16 hexadecimal digits.
+func digestText(d uint64) string { return fmt.Sprintf("%016x", d) }

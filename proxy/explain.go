@@ -1,8 +1,6 @@
 package proxy
 
 import (
-	"fmt"
-
 	"leat/proxy/wire"
 	"leat/router"
 	"leat/shard"
@@ -57,7 +55,7 @@ func (s *Server) Explain(user, database, sql string) (Explanation, error) {
 
 func (s *Server) explain(w *world, plan *router.Plan, database, class string, mode wire.Mode) Explanation {
 	e := Explanation{
-		Text: plan.Text, Digest: fmt.Sprintf("%016x", plan.Digest), Rule: plan.Rule, Pin: plan.Pin, Class: plan.Class.String(),
+		Text: plan.Text, Digest: digestText(plan.Digest), Rule: plan.Rule, Pin: plan.Pin, Class: plan.Class.String(),
 	}
 	route, err := w.router.Route(plan, &router.Want{Database: database, Class: class, ReadOnlyTx: mode&wire.ReadOnly != 0}, w.shards)
 	if err != nil {

@@ -209,7 +209,7 @@ func (s *session) judge(r *wire.Request, t *try, out *wire.Outcome, err error) (
 		return true, nil
 	}
 	s.server.log.LogAttrs(s.ctx, slog.LevelWarn, "lost a conn in a request", slog.String("server", t.server),
-		slog.Uint64("digest", t.plan.Digest), slog.Bool("sent", lost.Sent), slog.Any("error", lost.Err))
+		slog.String("digest", digestText(t.plan.Digest)), slog.Bool("sent", lost.Sent), slog.Any("error", lost.Err))
 	switch {
 	case t.reason == cancelTimeout:
 		return false, errQueryTimeout
@@ -239,7 +239,7 @@ func (s *session) misplaced(t *try, e *wire.ServerError) bool {
 		s.server.counters.misroutes.Add(1)
 		s.world.router.Misrouted(t.plan)
 		s.server.log.LogAttrs(s.ctx, slog.LevelWarn, "a replica refused a statement that was taken for a read: it goes to the primary from now on",
-			slog.Uint64("digest", t.plan.Digest), slog.String("server", t.server), slog.Uint64("code", uint64(e.Number)))
+			slog.String("digest", digestText(t.plan.Digest)), slog.String("server", t.server), slog.Uint64("code", uint64(e.Number)))
 	}
 	t.primary = true
 	return true

@@ -40,9 +40,10 @@ type Server struct {
 	counters  counters
 	cancels   chan struct{} // a place for each cancel under way
 
-	world    atomic.Pointer[world]
-	nextID   atomic.Uint32
-	draining atomic.Bool
+	world     atomic.Pointer[world]
+	nextID    atomic.Uint32
+	draining  atomic.Bool
+	drainHard atomic.Bool // sessions between transactions end, however busy
 
 	mu        sync.Mutex // guards what follows
 	sessions  map[uint32]*session
@@ -128,62 +129,65 @@ func (s *Server) serve(ctx context.Context, nc net.Conn, d shard.Dialect) {
 	defer nc.Close()
 	w := s.world.Load()
 	acceptor := s.acceptors[d]
-	if !s.enter(w) {
+	if refused := s.enter(w); refused != nil {
 		s.counters.refused.Add(1)
 		nc.SetDeadline(time.Now().Add(time.Second))
-		acceptor.TurnAway(nc, wire.Errorf(wire.CodeTooManyClients, "Too many connections: Leat takes %d clients, raise limits.clients", w.cfg.MaxClients))
+		acceptor.TurnAway(nc, refused)
 		return
 	}
 	id := s.nextID.Add(1)
 	ss := &session{server: s, id: id, dialect: d, acceptor: acceptor, world: w}
 	ss.ctx, ss.cancel = context.WithCancel(ctx)
 	defer ss.cancel()
-	err := ss.login(nc)
-	s.leave()
-	if err != nil {
+	if err := ss.login(nc); err != nil {
+		s.leave(nil)
 		s.counters.refused.Add(1)
 		s.log.LogAttrs(ctx, slog.LevelInfo, "client refused", slog.String("from", nc.RemoteAddr().String()), slog.Any("error", err))
 		return
 	}
 	s.counters.clients.Add(1)
-	s.add(ss)
+	s.leave(ss)
 	defer s.remove(ss)
 	ss.run()
 }
 
-// enter counts a client in, if there is room.
-func (s *Server) enter(w *world) bool {
+// enter counts a client in, or says why there is no room for it.
+func (s *Server) enter(w *world) *wire.Error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.draining.Load() || len(s.sessions)+s.arriving >= w.cfg.MaxClients {
-		return false
+	switch {
+	case s.draining.Load():
+		return errShutdown
+	case len(s.sessions)+s.arriving >= w.cfg.MaxClients:
+		return wire.Errorf(wire.CodeTooManyClients, "Too many connections: Leat takes %d clients, raise limits.clients", w.cfg.MaxClients)
 	}
 	s.arriving++
-	return true
+	return nil
 }
 
-func (s *Server) leave() {
+// leave ends a client's arrival: it has a session now, or none if it was refused.
+func (s *Server) leave(ss *session) {
 	s.mu.Lock()
+	defer s.mu.Unlock()
 	s.arriving--
-	s.mu.Unlock()
-}
-
-func (s *Server) add(ss *session) {
-	s.mu.Lock()
-	s.sessions[ss.id] = ss
-	s.mu.Unlock()
+	if ss != nil {
+		s.sessions[ss.id] = ss
+	}
+	s.checkEmpty()
 }
 
 func (s *Server) remove(ss *session) {
 	s.mu.Lock()
+	defer s.mu.Unlock()
 	delete(s.sessions, ss.id)
-	if s.draining.Load() && len(s.sessions) == 0 {
-		s.closeEmpty()
-	}
-	s.mu.Unlock()
+	s.checkEmpty()
 }
 
-func (s *Server) closeEmpty() {
+// checkEmpty tells Drain when nobody is left. It is called with mu held.
+func (s *Server) checkEmpty() {
+	if !s.draining.Load() || len(s.sessions)+s.arriving > 0 {
+		return
+	}
 	select {
 	case <-s.empty:
 	default:
@@ -208,6 +212,14 @@ func (s *Server) session(id uint32) *session {
 	return s.sessions[id]
 }
 
+// Draining goes in three steps: first sessions that have been idle for idleGrace leave, then all that are
+// between transactions, and at the end whoever is left.
+const (
+	idleGrace = 300 * time.Millisecond
+	softDrain = 2 * time.Second
+	drainPace = 50 * time.Millisecond
+)
+
 // Drain stops accepting, ends sessions that are between transactions, lets the others finish theirs
 // until ctx ends, and then cuts them. The error is ctx's if any had to be cut.
 func (s *Server) Drain(ctx context.Context) error {
@@ -216,27 +228,45 @@ func (s *Server) Drain(ctx context.Context) error {
 	for l := range s.listeners {
 		l.Close()
 	}
-	if len(s.sessions) == 0 {
-		s.closeEmpty()
-	}
+	s.checkEmpty()
 	s.mu.Unlock()
-	for _, ss := range s.all() {
-		ss.client.Interrupt()
+	began := time.Now()
+	ticker := time.NewTicker(drainPace)
+	defer ticker.Stop()
+	for {
+		s.drainHard.Store(time.Since(began) > softDrain)
+		for _, ss := range s.all() {
+			if ss.mayLeave() {
+				ss.client.Interrupt()
+			}
+		}
+		select {
+		case <-s.empty:
+			return nil
+		case <-ticker.C:
+			continue
+		case <-ctx.Done():
+		}
+		left := s.all()
+		for _, ss := range left {
+			ss.end(errShutdown)
+			ss.cut()
+		}
+		if len(left) == 0 {
+			return nil
+		}
+		return ctx.Err()
 	}
-	select {
-	case <-s.empty:
-		return nil
-	case <-ctx.Done():
+}
+
+// mayLeave reports whether a session may be ended by a drain where it stands, as far as can be seen from
+// outside: it is between requests, and has been for a while.
+func (s *session) mayLeave() bool {
+	if s.busy.Load() {
+		return false
 	}
-	left := s.all()
-	for _, ss := range left {
-		ss.end(errShutdown)
-		ss.cut()
-	}
-	if len(left) == 0 {
-		return nil
-	}
-	return ctx.Err()
+	idle := time.Since(time.Unix(0, s.active.Load()))
+	return s.server.drainHard.Load() || idle >= idleGrace
 }
 
 // Draining reports whether the server stopped taking clients.

@@ -222,7 +222,7 @@ func (s *session) mayGoOn() error {
 	if ending != nil {
 		return ending
 	}
-	if s.server.draining.Load() && s.conn == nil && !s.client.Buffered() {
+	if s.server.draining.Load() && s.conn == nil && !s.client.Buffered() && s.mayLeave() {
 		return errShutdown
 	}
 	return nil
