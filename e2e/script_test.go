@@ -180,6 +180,9 @@ func (r *runner) run(ctx context.Context, line string) (result, error) {
 	if err != nil {
 		c.conn.Abort()
 		c.conn = nil
+		if reply == nil {
+			reply = &rawmysql.Reply{} // the command couldn't even be sent
+		}
 		res := toResult(reply, r.flags, shapeOnly)
 		res.shape = "connection lost: " + lost(err) + " after " + res.shape
 		return res, nil
@@ -332,6 +335,8 @@ func changeUser(c *client, rest string) (result, error) {
 		}
 	}
 	if err := c.conn.ChangeUser(words[0], words[1], words[2]); err != nil {
+		c.conn.Abort()
+		c.conn = nil
 		return result{shape: "change user: " + err.Error()}, nil
 	}
 	return result{shape: "changed user"}, nil

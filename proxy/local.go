@@ -17,7 +17,7 @@ import (
 // isLocal reports whether statements of a kind are answered by Leat.
 func isLocal(k router.Kind) bool {
 	switch k {
-	case router.KindKill, router.KindLeatSet, router.KindLeatShow, router.KindLeatExplain, router.KindTrackerSet:
+	case router.KindKill, router.KindLeatSet, router.KindLeatShow, router.KindLeatExplain:
 		return true
 	}
 	return false
@@ -38,8 +38,6 @@ func (s *session) answer(r *wire.Request, plan *router.Plan) (answered bool, err
 		s.show(plan.Leat.Name)
 	case router.KindLeatExplain:
 		s.explain(plan.Leat.Value)
-	case router.KindTrackerSet:
-		return false, nil
 	case router.KindCommit:
 		if s.conn != nil || plan.Pin != "" {
 			return false, nil

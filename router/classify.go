@@ -63,8 +63,11 @@ func planWords(toks stmt, hasExecuted bool) *Plan {
 	switch p.Kind {
 	case KindKill:
 		p.Kill.Literal = -1
-	case KindLeatSet, KindTrackerSet:
-		p.Kind, p.Leat, p.Trackers = KindSet, LeatCommand{}, nil
+	case KindTrackerSet:
+		p.pin(PinVariable)
+		p.Kind, p.Trackers = KindSet, nil
+	case KindLeatSet:
+		p.Kind, p.Leat = KindSet, LeatCommand{}
 	}
 	p.Class, p.Rule, p.proof, p.Retriable = ClassWrite, ruleExecutable, proofNone, false
 	p.Bare, p.BareNames = nil, nil
@@ -98,6 +101,9 @@ func (p *Plan) batch() {
 		p.Kill.Literal = -1
 	default:
 		p.Kind = KindPlain
+	}
+	if len(p.Trackers) > 0 {
+		p.pin(PinVariable) // what follows may go untracked
 	}
 	p.Unpin, p.Leat, p.Trackers, p.Bare, p.BareNames, p.Tables = "", LeatCommand{}, nil, nil, nil, nil
 	if p.proof == proofNone && p.Class != ClassRead {

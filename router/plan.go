@@ -26,7 +26,7 @@ const (
 	KindLeatSet                   // SET leat.x = ...: Plan.Leat; answered by Leat
 	KindLeatShow                  // LEAT SHOW x: Plan.Leat; answered by Leat
 	KindLeatExplain               // LEAT EXPLAIN stmt: Plan.Leat; answered by Leat
-	KindTrackerSet                // SET session_track_*: kept by Leat, Plan.Trackers
+	KindTrackerSet                // SET session_track_*: Plan.Trackers, to be told to the client alone
 	KindLoadLocal                 // LOAD DATA LOCAL INFILE: the server will ask for a file
 	KindEmpty                     // nothing but comments and white space
 )

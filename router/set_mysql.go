@@ -1,6 +1,9 @@
 package router
 
-import "strings"
+import (
+	"slices"
+	"strings"
+)
 
 // This file reads SET. What the server's trackers report and a SET restores is plain session state;
 // what they don't, or what belongs to the next statement or transaction only, pins the session.
@@ -22,6 +25,7 @@ const (
 // pinnedVariables are by lower-case name.
 var pinnedVariables = map[string]bool{
 	"timestamp": true, "insert_id": true, "rand_seed1": true, "rand_seed2": true,
+	"character_set_database": true, "collation_database": true, // until the next USE
 	"pseudo_thread_id": true, "pseudo_slave_mode": true, "pseudo_replica_mode": true,
 	"gtid_next": true, "gtid_next_list": true, "gtid_domain_id": true, "gtid_seq_no": true,
 	"server_id": true, "sql_log_bin": true, "sql_log_off": true, "binlog_direct_non_transactional_updates": true,
@@ -90,6 +94,9 @@ func (p *Plan) setKind(s stmt, pieces []stmt, kinds [variableNextTx + 1]int) {
 		p.Kind = KindLeatSet
 	case kinds[variableTracker] > 0 && kinds[variableTracker] == len(pieces):
 		p.Kind = KindTrackerSet
+	case slices.Contains(p.Trackers, "session_track_system_variables"):
+		p.Kind = KindSet
+		p.pin(PinVariable) // what is set beside it may go untracked
 	case kinds != [variableNextTx + 1]int{}:
 		p.Kind = KindSet
 	}

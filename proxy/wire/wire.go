@@ -133,6 +133,9 @@ type Conn interface {
 	// LastInsertID asks what the conn's last generated id is, decimal, and SetLastInsertID sets it (MySQL).
 	LastInsertID() (string, error)
 	SetLastInsertID(v string) error
+	// TakeTrackers tells the client's side which trackers it has just set on the conn, by name, and puts the
+	// conn's own back (MySQL's session_track_*).
+	TakeTrackers(c Client, names []string) error
 	// Reset drops all session state (transaction, temporary tables, locks, variables,
 	// prepared statements); the conn is as new afterwards.
 	Reset(deadline time.Time) error

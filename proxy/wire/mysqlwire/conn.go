@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"slices"
 	"strings"
 	"time"
 
@@ -258,6 +259,28 @@ func (c *Conn) SetLastInsertID(v string) error {
 		return malformed("insert id")
 	}
 	return c.exec("SET last_insert_id=" + v)
+}
+
+// TakeTrackers implements wire.Conn. The server has judged and understood the values: they are read from it.
+func (c *Conn) TakeTrackers(client wire.Client, names []string) error {
+	named := func(name string) bool { return slices.Contains(names, name) }
+	if !slices.ContainsFunc(ownTrackers[:], func(t wire.Var) bool { return named(t.Name) }) {
+		return nil // one that Leat has no use for, and doesn't know
+	}
+	for _, t := range ownTrackers {
+		if !named(t.Name) {
+			continue
+		}
+		rows, err := c.query("SELECT @@" + t.Name)
+		if err != nil {
+			return err
+		}
+		if len(rows) != 1 {
+			return malformed("setting of a tracker")
+		}
+		client.SetTracker(t.Name, rows[0][0])
+	}
+	return c.exec(trackSQL(named))
 }
 
 // SetBatch switches multi-statements on or off.

@@ -17,15 +17,31 @@ func baseState() *wire.State {
 		With("collation_connection", "utf8mb4_general_ci")
 }
 
+// ownTrackers are the settings of the trackers that Leat reads a session's state from.
+var ownTrackers = [...]wire.Var{
+	{Name: "session_track_schema", Value: "1"},
+	{Name: "session_track_state_change", Value: "1"},
+	{Name: "session_track_transaction_info", Value: "CHARACTERISTICS"},
+	{Name: "session_track_system_variables", Value: "*"},
+	{Name: "session_track_gtids", Value: "OWN_GTID"}, // MySQL alone has it
+}
+
+// trackSQL is the SET that switches on those of Leat's trackers that are wanted.
+func trackSQL(want func(name string) bool) string {
+	var list []string
+	for _, t := range ownTrackers {
+		if want(t.Name) {
+			list = append(list, "SESSION "+t.Name+"="+literal(t))
+		}
+	}
+	return "SET " + strings.Join(list, ", ")
+}
+
 // initSQL switches on the trackers that Leat reads the session's state from, and puts a new conn
 // into the base state. Conns to replicas are opened read-only, so that a write sent there by mistake fails.
 func initSQL(f wire.Flavor, readOnly bool, base *wire.State) string {
 	var b strings.Builder
-	b.WriteString("SET SESSION session_track_schema=1, SESSION session_track_state_change=1, " +
-		"SESSION session_track_transaction_info='CHARACTERISTICS', SESSION session_track_system_variables='*'")
-	if f == wire.FlavorMySQL {
-		b.WriteString(", SESSION session_track_gtids='OWN_GTID'")
-	}
+	b.WriteString(trackSQL(func(name string) bool { return f == wire.FlavorMySQL || name != "session_track_gtids" }))
 	if readOnly {
 		name := "transaction_read_only"
 		if f == wire.FlavorMariaDB {
@@ -116,7 +132,7 @@ func literal(v wire.Var) string {
 }
 
 // plain are characters that need no escape anywhere.
-const plain = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-+,.:/ =@"
+const plain = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-+,.:/ =@*"
 
 func isNumber(s string) bool {
 	digits := strings.TrimPrefix(s, "-")
