@@ -67,7 +67,7 @@ func (s *session) settlePins(r *wire.Request, plan *router.Plan, out *wire.Outco
 	if plan.Unpin != "" && !failed {
 		s.unpin(plan.Unpin)
 	}
-	if plan.Pin != "" && plan.Pin != router.PinNextTx && plan.Pin != router.PinTx && (!failed || mayHalfWork(plan)) {
+	if plan.Pin != "" && plan.Pin != router.PinNextTx && plan.Pin != router.PinTx && (!failed || mayHalfWork(plan) && !refused(plan, out.Err)) {
 		s.pin(plan.Pin)
 	}
 	if out.StateChanged && plan.Pin == "" && plan.Unpin == "" {
@@ -85,6 +85,13 @@ func (s *session) settlePins(r *wire.Request, plan *router.Plan, out *wire.Outco
 		s.noteCursor(r, out)
 	}
 }
+
+// refused reports whether the server could not read a statement, and so did nothing of it.
+func refused(plan *router.Plan, e *wire.ServerError) bool {
+	return plan.Pin == router.PinUnknown && plan.Statements == 1 && e.Number == errSyntax
+}
+
+const errSyntax = 1064
 
 // mayHalfWork reports whether a statement that failed may still have changed the session's state.
 func mayHalfWork(plan *router.Plan) bool {
