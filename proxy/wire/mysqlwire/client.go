@@ -259,16 +259,15 @@ func (c *Client) copyFrame(to *writer) (n int, err error) {
 	return n, c.copyBytes(headerSize+n, to)
 }
 
+// copyBytes copies what the client sends, to its end even if the server takes no more: what is left of a
+// request must not be read as the next one.
 func (c *Client) copyBytes(left int, to *writer) error {
 	for {
 		have := min(left, c.in.buffered())
 		to.write(c.in.bytes()[:have])
 		c.in.discard(have)
 		if left -= have; left == 0 {
-			return to.err
-		}
-		if to.err != nil {
-			return to.err
+			return nil
 		}
 		if err := c.in.fill(); err != nil {
 			return clientGone(err)
@@ -290,7 +289,7 @@ func (c *Client) copyRest(r *wire.Request, to *writer) error {
 		}
 		if n < maxFrame {
 			c.seq = c.lastSeq + 1
-			return nil
+			return to.err
 		}
 		var err error
 		if n, c.lastSeq, err = c.in.header(); err != nil {

@@ -30,6 +30,7 @@ type relay struct {
 	// deprecate is whether the client reads OK in place of EOF, as the server always writes.
 	deprecate bool
 	more      bool // another result follows
+	keeps     bool // the command leaves MySQL's list of warnings alone: what it counts is of the session before
 	types     []byte
 }
 
@@ -37,7 +38,10 @@ type relay struct {
 // out.Err with out.Replied false.
 func (r *relay) run(s shape, stmt *stmt) error {
 	r.deprecate = r.to.caps&ClientDeprecateEOF != 0
-	r.to.conditions = 0
+	r.keeps = r.conn.flavor == wire.FlavorMySQL && (r.req.Kind == wire.UseDatabase || r.req.Kind == wire.Passthrough)
+	if !r.keeps {
+		r.to.conditions = 0
+	}
 	switch s {
 	case shapePrepare:
 		return r.prepare(stmt)
@@ -135,8 +139,11 @@ func (r *relay) finish(p []byte) error {
 	if err := r.conn.observe(ok.track, r.out); err != nil {
 		return err
 	}
-	r.out.Warnings, r.out.Affected, r.out.InsertID = ok.warnings, ok.affected, ok.insertID
+	if r.keeps {
+		ok.warnings = r.to.conditions
+	}
 	r.to.conditions = ok.warnings
+	r.out.Warnings, r.out.Affected, r.out.InsertID = ok.warnings, ok.affected, ok.insertID
 	if ok.mark == markOK {
 		r.out.HasRows = false
 	}
@@ -353,11 +360,11 @@ func (r *relay) localInfile(p []byte) error {
 			break
 		}
 	}
-	if err := r.conn.out.flush(); err != nil {
+	r.to.seq = r.to.lastSeq + 1
+	if err := r.conn.out.flush(); err != nil && r.conn.in.quiet() {
 		return err
 	}
-	r.to.seq = r.to.lastSeq + 1
-	return r.result()
+	return r.result() // a server that stopped listening may have said why
 }
 
 // overrideRow replaces values in a row, or drops it.

@@ -48,7 +48,7 @@ func exchange(t *testing.T, caps Capability, s shape, o *wire.Options, reply []b
 	peer := &script{}
 	client := &Client{nc: peer, out: writer{nc: peer}, caps: caps | ClientProtocol41, seq: 1, track: defaultTrackers()}
 	var out wire.Outcome
-	r := &relay{conn: conn, to: client, out: &out, opts: o}
+	r := &relay{conn: conn, req: &wire.Request{}, to: client, out: &out, opts: o}
 	err := r.run(s, &stmt{id: 7})
 	client.out.flush()
 	return peer.out.Bytes(), out, err
