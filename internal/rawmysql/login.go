@@ -75,6 +75,9 @@ func (c *Conn) loginResponse(answer []byte) []byte {
 	if c.Flags&ConnectAttrs != 0 {
 		p = appendAttributes(p, c.opts.Attributes)
 	}
+	if c.Flags&Zstd != 0 {
+		p = append(p, 3) // the level
+	}
 	return p
 }
 

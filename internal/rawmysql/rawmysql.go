@@ -1,7 +1,7 @@
 // Package rawmysql is a small MySQL client for tests, which shows the frames of a reply as they came. It
 // shares no code with Leat's own codec, so that the two can't be wrong in the same way.
 //
-// It speaks plain TCP (no TLS, no compression) and asks for nothing that its caller didn't name.
+// It speaks plain TCP (no TLS; compression is its caller's) and asks for nothing that its caller didn't name.
 package rawmysql
 
 import (
@@ -28,6 +28,8 @@ const (
 	ConnectAttrs    uint32 = 1 << 20
 	SessionTrack    uint32 = 1 << 23
 	DeprecateEOF    uint32 = 1 << 24
+	Zlib            uint32 = 1 << 5
+	Zstd            uint32 = 1 << 26
 
 	longPassword     uint32 = 1 << 0
 	longFlag         uint32 = 1 << 2
@@ -70,6 +72,8 @@ type Options struct {
 	Attributes map[string]string
 	// Timeout bounds the login and each reply. Default 30s.
 	Timeout time.Duration
+	// Compress wraps the connection once it is logged in. Flags must ask for a compression.
+	Compress func(net.Conn) net.Conn
 	// File is what LOAD DATA LOCAL uploads, whatever its name. Nil refuses: an empty upload.
 	File []byte
 }
@@ -132,6 +136,10 @@ func Dial(ctx context.Context, address string, opts Options) (*Conn, error) {
 	if err := c.login(); err != nil {
 		nc.Close()
 		return nil, err
+	}
+	if opts.Compress != nil {
+		c.net = opts.Compress(nc)
+		c.in.Reset(c.net)
 	}
 	return c, nil
 }
