@@ -147,15 +147,22 @@ func (t *Topology) StartReplication(ctx context.Context, i int) error {
 // WaitSynced waits until every running server has applied all that the primary has committed by
 // now. A paused server, or one whose replication is stopped, makes it wait until ctx ends.
 func (t *Topology) WaitSynced(ctx context.Context) error {
-	q := t.sql()
-	position, err := t.Primary().Value(ctx, q.position)
+	var running []*Server
+	for _, s := range t.Replicas() {
+		if s.PID() != 0 {
+			running = append(running, s)
+		}
+	}
+	return t.WaitSyncedWith(ctx, running...)
+}
+
+// WaitSyncedWith is WaitSynced for some servers.
+func (t *Topology) WaitSyncedWith(ctx context.Context, servers ...*Server) error {
+	position, err := t.Primary().Value(ctx, t.sql().position)
 	if err != nil {
 		return err
 	}
-	for _, s := range t.Replicas() {
-		if s.PID() == 0 {
-			continue
-		}
+	for _, s := range servers {
 		if err := t.waitPosition(ctx, s, position); err != nil {
 			return err
 		}
