@@ -30,6 +30,7 @@ type options struct {
 	targets  []string
 	parts    []string
 	idle     int
+	pool     int
 	programs string
 	script   string
 	profile  string
@@ -69,6 +70,7 @@ func parseFlags(args []string) (options, error) {
 	f.StringVar(&targets, "targets", "direct,haproxy,relay,leat", "any of "+strings.Join(allTargets, ","))
 	f.StringVar(&parts, "parts", strings.Join(allParts, ","), "any of them")
 	f.IntVar(&o.idle, "idle", 5000, "clients of the part idle")
+	f.IntVar(&o.pool, "pool", 0, "Leat's conns per server; 0: its default")
 	f.StringVar(&o.programs, "programs", "bin", "directory of the programs leat and relay")
 	f.StringVar(&o.script, "script", "bench/lookup.lua", "sysbench's script")
 	f.StringVar(&o.profile, "profile", "", "write profiles of Leat under lookups of 16 clients to this file, .profile and .allocs, and measure nothing")
@@ -114,7 +116,7 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 		return err
 	}
 	defer servers.Close()
-	s := &starter{dir: dir, programs: o.programs}
+	s := &starter{dir: dir, programs: o.programs, pool: o.pool}
 	targets, err := s.startAll(ctx, o.targets, servers)
 	if err != nil {
 		return err

@@ -48,6 +48,7 @@ func (t *target) port() string { return t.address[strings.LastIndexByte(t.addres
 type starter struct {
 	dir      string // logs and configs
 	programs string // where the programs leat and relay are
+	pool     int    // of Leat; 0: its default
 }
 
 // start starts one target in front of the servers.
@@ -118,7 +119,7 @@ func (s *starter) startLeat(ctx context.Context, name, program string, servers *
 		return nil, err
 	}
 	config := filepath.Join(s.dir, name+".yaml")
-	if err := os.WriteFile(config, []byte(leatConfig(address, admin, servers)), 0o600); err != nil {
+	if err := os.WriteFile(config, []byte(s.leatConfig(address, admin, servers)), 0o600); err != nil {
 		return nil, err
 	}
 	p, err := startProcess(ctx, filepath.Join(s.dir, name+".log"), address, filepath.Join(s.programs, program), "serve", "--config", config)
@@ -129,7 +130,11 @@ func (s *starter) startLeat(ctx context.Context, name, program string, servers *
 }
 
 // leatConfig is what a user would write, with the defaults for all that matters to speed.
-func leatConfig(address, admin string, servers *localdb.Topology) string {
+func (s *starter) leatConfig(address, admin string, servers *localdb.Topology) string {
+	pool := ""
+	if s.pool > 0 {
+		pool = fmt.Sprintf("    pool: {size: %d}\n", s.pool)
+	}
 	return fmt.Sprintf(`listen: {mysql: %q, admin: %q}
 users:
   - {name: %s, password: %s}
@@ -140,7 +145,7 @@ shards:
     primary: %s
     replicas: [%q]
 `, address, admin, localdb.AppUser, localdb.AppPassword, localdb.MonitorUser, localdb.MonitorPassword,
-		servers.Primary().Addr(), servers.Replicas()[0].Addr())
+		servers.Primary().Addr(), servers.Replicas()[0].Addr()) + pool
 }
 
 func freeAddress() (string, error) {
