@@ -26,6 +26,9 @@ func (s *session) forward(r *wire.Request, plan *router.Plan) error {
 		out, err := s.attempt(r, &t)
 		if err == nil && out.Err == nil {
 			s.observe(plan, &out, time.Since(start), nil)
+			if s.releases(plan) {
+				return errEnd
+			}
 			return nil
 		}
 		again, answer := s.judge(r, &t, &out, err)
@@ -79,6 +82,9 @@ func (s *session) attempt(r *wire.Request, t *try) (out wire.Outcome, err error)
 	switch {
 	case err != nil:
 		s.lose(conn, err)
+	case out.Err == nil && s.releases(t.plan):
+		s.settlePosition(conn, t.plan, &out)
+		s.drop(conn, "released by its client")
 	case t.reason != notCancelled:
 		s.settle(conn, r, t.plan, &out)
 		err = s.cleanse(conn)
@@ -129,7 +135,7 @@ func (s *session) acquire(plan *router.Plan, t *try) (*backend.Conn, error) {
 		Shard: route.Shard, Role: route.Role, Class: route.Class, State: s.state, Flags: s.arrival.Flags,
 		User: user.ServerUser, Password: user.ServerPassword,
 	}
-	if plan.Class == router.ClassSession && n.Role == wire.Primary && !s.server.backend.HasPrimary(n.Shard) {
+	if staysFree(plan) && n.Role == wire.Primary && !s.server.backend.HasPrimary(n.Shard) {
 		n.Role = wire.Replica // a client can set up its session while there is no primary
 	}
 	if facts.Mode&(wire.AutocommitOff|wire.ReadOnly) == wire.AutocommitOff {
@@ -149,6 +155,11 @@ func (s *session) acquire(plan *router.Plan, t *try) (*backend.Conn, error) {
 		}
 	}
 	return s.server.backend.Acquire(s.ctx, n)
+}
+
+// staysFree reports whether a statement only sets up the session, which keeps no conn after it.
+func staysFree(plan *router.Plan) bool {
+	return plan.Class == router.ClassSession && plan.Pin == "" && plan.Kind != router.KindBegin
 }
 
 const eventual = "eventual"
@@ -194,7 +205,7 @@ func (s *session) judge(r *wire.Request, t *try, out *wire.Outcome, err error) (
 		t.avoid = t.conn.Server()
 		return true, nil
 	case err == nil:
-		return mayRepeat && s.misplaced(t, out.Err), s.cancelled(t, out.Err)
+		return mayRepeat && s.misplaced(t, out.Err), s.inOwnWords(t, out.Err)
 	case errors.Is(err, wire.ErrClientGone), errors.Is(err, wire.ErrTooLarge):
 		return false, err
 	}
@@ -272,12 +283,24 @@ func goesAway(e *wire.ServerError) bool {
 
 var errQueryTimeout = wire.Errorf(wire.CodeQueryTimeout, "Query execution was interrupted, maximum statement execution time exceeded")
 
-// cancelled turns the server's word for a statement that Leat itself stopped into Leat's.
-func (s *session) cancelled(t *try, e *wire.ServerError) error {
-	if t.reason == cancelTimeout {
+// inOwnWords replaces a server's error that a direct connection wouldn't get: of a statement that Leat itself
+// stopped, and of a write in a READ ONLY transaction, which a replica refuses for being one.
+func (s *session) inOwnWords(t *try, e *wire.ServerError) error {
+	switch {
+	case t.reason == cancelTimeout:
 		return errQueryTimeout
+	case s.tx == wire.TxReadOnly && t.held && t.conn.Role() == wire.Replica && refusesWrites(e):
+		return &wire.ServerError{Number: errReadOnlyTx, SQLState: "25006", Message: s.readOnlyText()}
 	}
 	return e
+}
+
+func (s *session) readOnlyText() string {
+	const text = "Cannot execute statement in a READ ONLY transaction"
+	if s.readFacts().Flavor == wire.FlavorMySQL {
+		return text + "."
+	}
+	return text
 }
 
 // fail answers a request that won't be tried again. An error ends the session.

@@ -39,7 +39,7 @@ func (s *session) answer(r *wire.Request, plan *router.Plan) (answered bool, err
 	case router.KindLeatExplain:
 		s.explain(plan.Leat.Value)
 	case router.KindCommit:
-		if s.conn != nil || plan.Pin != "" {
+		if _, set := s.state.Get(completionType); set || s.conn != nil || plan.Pin != "" {
 			return false, nil
 		}
 		s.client.SendOK(r, s.tx, s.autocommit()) // no transaction is open

@@ -67,7 +67,7 @@ const (
 
 // pinReasons are all reasons there are: the counters' labels are bounded by them.
 var pinReasons = []string{
-	router.PinUserVars, router.PinTempTable, router.PinLocks, router.PinUserLock, router.PinHandler, router.PinCursor,
+	router.PinUserVars, router.PinTempTable, router.PinLocks, router.PinReadLock, router.PinInstance, router.PinSequence, router.PinUserLock, router.PinHandler, router.PinCursor,
 	router.PinPrepare, router.PinCall, router.PinXA, router.PinNextTx, router.PinRole, router.PinVariable, router.PinUnknown, router.PinDiagnostic, router.PinInstance, router.PinSequence,
 }
 

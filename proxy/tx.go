@@ -67,6 +67,9 @@ func (s *session) settlePins(r *wire.Request, plan *router.Plan, out *wire.Outco
 	if plan.Unpin != "" && !failed {
 		s.unpin(plan.Unpin)
 	}
+	if plan.Unpin == router.PinLocks && !failed { // UNLOCK TABLES ends both
+		s.unpin(router.PinReadLock)
+	}
 	if plan.Pin != "" && plan.Pin != router.PinNextTx && plan.Pin != router.PinTx && (!failed || mayHalfWork(plan) && !refused(plan, out.Err)) {
 		s.pin(plan.Pin)
 	}
@@ -209,14 +212,31 @@ func (s *session) lose(conn *backend.Conn, err error) {
 	if errors.Is(err, wire.ErrClientGone) || errors.Is(err, wire.ErrTooLarge) {
 		s.server.stop(conn) // the server may still be running the statement
 	}
-	conn.Discard("broken")
+	s.last.lost = conn == s.conn && len(s.pins) > 0
+	s.drop(conn, "broken")
+}
+
+// drop closes a conn, and with it what the session had on it.
+func (s *session) drop(conn *backend.Conn, why string) {
+	conn.Discard(why)
 	if conn == s.conn {
-		s.conn = nil
-		s.last.lost = len(s.pins) > 0
-		s.pins, s.cursors = nil, nil
+		s.conn, s.pins, s.cursors = nil, nil, nil
 	}
 	s.tx, s.txWrote = wire.TxIdle, false
 	s.showHeld()
+}
+
+// completionType is the variable that makes every COMMIT and ROLLBACK one with CHAIN or RELEASE.
+const completionType = "completion_type"
+
+// releases reports whether the server closes the conn behind the statement: a client's connection is then
+// closed as well.
+func (s *session) releases(plan *router.Plan) bool {
+	if plan.Kind != router.KindCommit {
+		return plan.Kind == router.KindRelease
+	}
+	v, _ := s.state.Get(completionType)
+	return v == "RELEASE" || v == "2"
 }
 
 // lostState reports whether a conn went away with state of the session that can't be restored: a direct

@@ -65,7 +65,7 @@ func planWords(toks stmt, hasExecuted bool) *Plan {
 		p.Kill.Literal = -1
 	case KindTrackerSet:
 		p.pin(PinVariable)
-		p.Kind, p.Trackers = KindSet, nil
+		p.Kind = KindSet
 	case KindLeatSet:
 		p.Kind, p.Leat = KindSet, LeatCommand{}
 	}
@@ -105,7 +105,7 @@ func (p *Plan) batch() {
 	if len(p.Trackers) > 0 {
 		p.pin(PinVariable) // what follows may go untracked
 	}
-	p.Unpin, p.Leat, p.Trackers, p.Bare, p.BareNames, p.Tables = "", LeatCommand{}, nil, nil, nil, nil
+	p.Unpin, p.Leat, p.Bare, p.BareNames, p.Tables = "", LeatCommand{}, nil, nil, nil
 	if p.proof == proofNone && p.Class != ClassRead {
 		p.Class, p.Rule, p.Retriable = ClassWrite, ruleBatch, false
 	}
@@ -123,6 +123,8 @@ func (p *Plan) absorb(q *Plan) {
 	default: // a query, and one that isn't a pure read or a write
 		p.Rule, p.proof = ruleBatch, proofWrite
 	}
+	p.Trackers = append(p.Trackers, q.Trackers...)
+	p.Untracked = append(p.Untracked, q.Untracked...)
 	p.Retriable = p.Retriable && q.Retriable
 	p.Parsed = p.Parsed && q.Parsed
 	if q.Pin != "" {

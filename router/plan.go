@@ -96,6 +96,8 @@ type Plan struct {
 	Kill     Kill
 	Leat     LeatCommand
 	Trackers []string // names, lower case, of session_track_* variables assigned; also beside KindSet
+	// Untracked are the names, lower case, of plain session variables assigned as @@x: a server may not report them.
+	Untracked []string
 
 	// Retriable is true when the statement may be sent again to any server of its role if no byte of a
 	// reply came: pure reads, also those that only the primary answers.
@@ -120,6 +122,7 @@ const (
 	PinUserVars   = "user variables"
 	PinTempTable  = "temporary table"
 	PinLocks      = "table locks"
+	PinReadLock   = "global read lock"
 	PinInstance   = "backup lock"
 	PinUserLock   = "named lock"
 	PinHandler    = "open handler"

@@ -94,7 +94,7 @@ func (p *Plan) cost() int {
 	for _, t := range p.Tables {
 		n += int(unsafe.Sizeof(t)) + len(t.Database) + len(t.Name)
 	}
-	return n + 64*len(p.Bare) + 48*len(p.Trackers)
+	return n + 64*len(p.Bare) + 48*(len(p.Trackers)+len(p.Untracked))
 }
 
 func (c *planCache) stats() Stats {

@@ -141,9 +141,16 @@ func assign(s stmt, p *Plan) (variableKind, bool) {
 			p.pin(PinNextTx)
 			return 0, false
 		}
+	case variablePlain:
+		if scope == "@@" && strings.Trim(name, nameChars) == "" {
+			p.Untracked = append(p.Untracked, name)
+		}
 	}
 	return kind, true
 }
+
+// nameChars are what the names of the servers' own variables are made of.
+const nameChars = "abcdefghijklmnopqrstuvwxyz0123456789_"
 
 // target reads the name in front of = and its scope, both in lower case; "@@" is the scope of a bare @@x.
 func target(s stmt) (scope, name string) {

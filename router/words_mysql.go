@@ -154,8 +154,12 @@ func start(s stmt, p *Plan) {
 func commit(s stmt, p *Plan) {
 	session(p, KindCommit, ruleTransaction)
 	for i := range s {
-		if s.word(i) == "RELEASE" && s.word(i-1) != "NO" {
+		switch {
+		case s.word(i-1) == "NO":
+		case s.word(i) == "RELEASE":
 			p.Kind = KindRelease
+		case s.word(i) == "CHAIN":
+			p.Pin = PinTx
 		}
 	}
 }
@@ -212,6 +216,11 @@ func flush(s stmt, p *Plan) {
 	p.Rule = ruleAdmin
 	if s.has("LOCK", "EXPORT") {
 		p.Pin = PinLocks
+	}
+	for i := range s { // of all tables: no tracker tells
+		if (s.word(i) == "TABLES" || s.word(i) == "TABLE") && s.words(i+1, "WITH", "READ") {
+			p.Pin = PinReadLock
+		}
 	}
 }
 
