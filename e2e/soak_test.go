@@ -111,6 +111,7 @@ func (s *soak) startClients() (clients []*soakClient, stop func()) {
 	ctx, cancel := context.WithCancel(s.ctx)
 	turns := make(chan struct{})
 	var wg sync.WaitGroup
+	var dbs []*sql.DB
 	for i := range soakClients {
 		cfg, err := mysql.ParseDSN(s.leat.DSN("soak"))
 		must(s.T, err)
@@ -119,7 +120,7 @@ func (s *soak) startClients() (clients []*soakClient, stop func()) {
 		connector, err := mysql.NewConnector(cfg)
 		must(s.T, err)
 		db := sql.OpenDB(connector)
-		s.Cleanup(func() { db.Close() })
+		dbs = append(dbs, db)
 		c, err := newSoakClient(ctx, s.ledger, db, i)
 		must(s.T, err)
 		clients = append(clients, c)
@@ -141,7 +142,13 @@ func (s *soak) startClients() (clients []*soakClient, stop func()) {
 			}
 		}
 	})
-	return clients, func() { cancel(); wg.Wait() }
+	return clients, func() {
+		cancel()
+		wg.Wait()
+		for _, db := range dbs {
+			db.Close()
+		}
+	}
 }
 
 func (s *soak) report() {

@@ -283,7 +283,13 @@ func (s *shardState) pokeAll() {
 }
 
 func (s *shardState) drain(srv *Server, out bool) {
-	s.update(func() { srv.drained.Store(out) })
+	s.update(func() {
+		srv.drained.Store(out)
+		if !out { // it may have lost its role meanwhile
+			srv.health.doubted, srv.health.doubt = s.b.tick.Add(1), "it was put back"
+		}
+	})
+	s.pokeAll()
 	s.b.log.LogAttrs(context.Background(), slog.LevelInfo, "server drained or put back",
 		slog.String("shard", string(s.id)), slog.String("server", srv.address), slog.Bool("drained", out))
 }
