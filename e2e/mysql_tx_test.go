@@ -165,7 +165,7 @@ func readOnlyTx(s *stage) {
 			servers[first] = true
 			took := s.took(func() {
 				for range 5 {
-					c.wants("SELECT which()", first, "SELECT COUNT(*) FROM t FOR SHARE", "6")
+					c.wants("SELECT which()", first, "SELECT COUNT(*) FROM t LOCK IN SHARE MODE", "6")
 				}
 				c.fails("INSERT INTO a (k) VALUES (710)", 1792)
 			})
@@ -287,7 +287,7 @@ func tableLocks(s *stage) {
 	held := []struct{ reason, lock, unlock string }{
 		{"table locks", "LOCK TABLES t READ", "UNLOCK TABLES"},
 		{"table locks", "LOCK TABLES t WRITE", "BEGIN; ROLLBACK"},
-		{"table locks", "FLUSH TABLES WITH READ LOCK", "UNLOCK TABLES"},
+		{"global read lock", "FLUSH TABLES WITH READ LOCK", "UNLOCK TABLES"},
 		{"table locks", "FLUSH TABLES t WITH READ LOCK", "UNLOCK TABLES"},
 		{"table locks", "FLUSH TABLES t FOR EXPORT", "UNLOCK TABLES"},
 	}
@@ -361,7 +361,7 @@ func overdueTx(ctx context.Context, t *testing.T, flavor localdb.Flavor) {
 	}{
 		{"tx_idle: 300ms", "", "timeouts.tx_idle"},
 		{"tx: 500ms", "", "timeouts.tx"},
-		{"tx: 500ms", "SELECT SLEEP(60) FROM overdue", "maximum statement execution time exceeded"},
+		{"tx: 500ms", "UPDATE overdue SET n = n + SLEEP(60)", "maximum statement execution time exceeded"},
 	} {
 		l := startLeat(ctx, t, s.top, leatOptions{Top: []string{"timeouts: {" + tt.limit + "}"}})
 		a := s.dial(l.Addr, stageDatabase, peerFlags)
