@@ -159,7 +159,11 @@ func (s *session) acquire(plan *router.Plan, t *try) (*backend.Conn, error) {
 
 // staysFree reports whether a statement only sets up the session, which keeps no conn after it.
 func staysFree(plan *router.Plan) bool {
-	return plan.Class == router.ClassSession && plan.Pin == "" && plan.Kind != router.KindBegin
+	switch plan.Kind {
+	case router.KindSet, router.KindUse, router.KindTrackerSet:
+		return plan.Class == router.ClassSession && plan.Pin == ""
+	}
+	return plan == &passthrough
 }
 
 const eventual = "eventual"

@@ -161,7 +161,7 @@ func (s *session) checkDatabase() error {
 	if s.state.Database() == "" {
 		return nil
 	}
-	t := try{plan: &router.Plan{Class: router.ClassSession}}
+	t := try{plan: &passthrough}
 	for {
 		err := s.visitDatabase(&t)
 		var lost *wire.SendError
