@@ -20,17 +20,15 @@ func mayRelease(tx wire.TxState, pins []string) bool {
 
 // settle takes what a reply said into the session, and then keeps the conn or gives it back.
 func (s *session) settle(conn *backend.Conn, r *wire.Request, plan *router.Plan, out *wire.Outcome) {
+	if err := s.learn(conn, r, plan, out); err != nil {
+		s.lose(conn, &wire.SendError{Err: err, Sent: true})
+		return
+	}
 	s.state = conn.State()
 	s.settleTx(conn, out)
 	if s.tx == wire.TxUnknown {
 		s.lose(conn, &wire.SendError{Err: errNoState, Sent: true})
 		return
-	}
-	if len(plan.Trackers) > 0 && out.Err == nil && r.Kind != wire.Prepare {
-		if err := conn.TakeTrackers(s.client, plan.Trackers); err != nil {
-			s.lose(conn, &wire.SendError{Err: err, Sent: true})
-			return
-		}
 	}
 	s.settlePins(r, plan, out)
 	s.settlePosition(conn, plan, out)
@@ -46,6 +44,25 @@ func (s *session) settle(conn *backend.Conn, r *wire.Request, plan *router.Plan,
 	if s.shownChanged() {
 		s.showHeld()
 	}
+}
+
+// learn asks for what a SET did and its reply didn't tell.
+func (s *session) learn(conn *backend.Conn, r *wire.Request, plan *router.Plan, out *wire.Outcome) error {
+	if len(plan.Trackers)+len(plan.Untracked) == 0 || r.Kind == wire.Prepare {
+		return nil
+	}
+	if out.Err != nil {
+		if plan.Statements > 1 {
+			s.pin(router.PinUnknown) // some of them were run
+		}
+		return nil
+	}
+	if len(plan.Trackers) > 0 {
+		if err := conn.TakeTrackers(s.client, plan.Trackers); err != nil {
+			return err
+		}
+	}
+	return conn.Learn(plan.Untracked)
 }
 
 var errNoState = errors.New("the server did not tell the transaction's state")

@@ -129,6 +129,20 @@ func (c *Conn) SetLastInsertID(v string) error {
 	return c.Conn.SetLastInsertID(v)
 }
 
+// Learn is the conn's own.
+func (c *Conn) Learn(names []string) error {
+	c.Start()
+	defer c.started.Store(0)
+	return c.Conn.Learn(names)
+}
+
+// TakeTrackers is the conn's own.
+func (c *Conn) TakeTrackers(client wire.Client, names []string) error {
+	c.Start()
+	defer c.started.Store(0)
+	return c.Conn.TakeTrackers(client, names)
+}
+
 // Release gives the conn back to its pool. The caller guarantees that it is clean: no transaction,
 // no pin. (A conn whose last reply leaves a transaction open or in doubt is closed all the same.)
 // The ticket is good for Reacquire until somebody else is lent the conn.

@@ -133,6 +133,9 @@ type Conn interface {
 	// LastInsertID asks what the conn's last generated id is, decimal, and SetLastInsertID sets it (MySQL).
 	LastInsertID() (string, error)
 	SetLastInsertID(v string) error
+	// Learn asks for the values of session variables that were set in a way that the server may not have
+	// reported: State tells them afterwards.
+	Learn(names []string) error
 	// TakeTrackers tells the client's side which trackers it has just set on the conn, by name, and puts the
 	// conn's own back (MySQL's session_track_*).
 	TakeTrackers(c Client, names []string) error

@@ -69,7 +69,7 @@ func (ac *Acceptor) Accept(nc net.Conn, w *wire.Welcome) (wire.Client, *wire.Arr
 	if err != nil {
 		return nil, nil, err
 	}
-	c := newClient(a, w.Greeting.Flavor, w.MaxPacket, ac.dialer)
+	c := newClient(a, &w.Greeting, w.MaxPacket, ac.dialer)
 	return c, c.arrival(), nil
 }
 

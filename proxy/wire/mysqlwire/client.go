@@ -38,6 +38,8 @@ type Client struct {
 	lastSeq byte // of the last frame read
 	status  uint16
 	track   trackers
+	// defaults are the values of a new session's variables, the trackers' among them.
+	defaults *wire.State
 	// conditions are the warnings and errors that MySQL counts in its answer to a ping.
 	conditions uint16
 	stmts      map[uint32]*wire.Statement
@@ -50,11 +52,13 @@ type Client struct {
 var _ wire.Client = (*Client)(nil)
 
 // newClient makes a Client of an accepted connection, which waits for Admit or Refuse.
-func newClient(a *Accepted, flavor wire.Flavor, maxPacket int, d *Dialer) *Client {
-	return &Client{
-		nc: a.Conn, in: newReader(a.Conn), out: writer{nc: a.Conn}, caps: a.Capabilities, flavor: flavor,
-		limit: maxPacket, batch: a.Capabilities&ClientMultiStatements != 0, track: defaultTrackers(), accepted: a, dialer: d,
+func newClient(a *Accepted, g *wire.Greeting, maxPacket int, d *Dialer) *Client {
+	c := &Client{
+		nc: a.Conn, in: newReader(a.Conn), out: writer{nc: a.Conn}, caps: a.Capabilities, flavor: g.Flavor,
+		limit: maxPacket, batch: a.Capabilities&ClientMultiStatements != 0, defaults: g.Defaults, accepted: a, dialer: d,
 	}
+	c.SetTracker("", "")
+	return c
 }
 
 // Batch implements wire.Client.
@@ -320,7 +324,7 @@ func (c *Client) err() error {
 func (c *Client) sendOK(ok *okPacket) {
 	if len(ok.track) > 0 {
 		if c.caps&ClientSessionTrack != 0 {
-			ok.track = c.track.filter(nil, ok.track)
+			ok.track = c.track.filter(nil, ok.track, c.flavor)
 		} else {
 			ok.track = nil
 		}
@@ -418,6 +422,14 @@ func appendTextColumn(p []byte, name string) []byte {
 func (c *Client) SetTracker(name, value string) {
 	if name == "" {
 		c.track = defaultTrackers()
+		if c.defaults == nil {
+			return
+		}
+		for _, t := range ownTrackers {
+			if v, ok := c.defaults.Get(t.Name); ok { // a server's operator has changed it for all
+				c.track.set(t.Name, v)
+			}
+		}
 		return
 	}
 	c.track.set(name, value)

@@ -263,24 +263,39 @@ func (c *Conn) SetLastInsertID(v string) error {
 
 // TakeTrackers implements wire.Conn. The server has judged and understood the values: they are read from it.
 func (c *Conn) TakeTrackers(client wire.Client, names []string) error {
-	named := func(name string) bool { return slices.Contains(names, name) }
-	if !slices.ContainsFunc(ownTrackers[:], func(t wire.Var) bool { return named(t.Name) }) {
+	var set []wire.Var
+	for _, t := range trackersOf(c.flavor) {
+		if slices.Contains(names, t.Name) {
+			set = append(set, t)
+		}
+	}
+	if len(set) == 0 {
 		return nil // one that Leat has no use for, and doesn't know
 	}
-	for _, t := range ownTrackers {
-		if !named(t.Name) {
-			continue
-		}
-		rows, err := c.query("SELECT @@" + t.Name)
-		if err != nil {
-			return err
-		}
-		if len(rows) != 1 {
-			return malformed("setting of a tracker")
-		}
-		client.SetTracker(t.Name, rows[0][0])
+	values, err := c.variables("SESSION", set)
+	if err != nil {
+		return err
 	}
-	return c.exec(trackSQL(named))
+	for i, t := range set {
+		client.SetTracker(t.Name, values[i])
+	}
+	return c.exec(trackSQL(set))
+}
+
+// variables asks for the values of variables in a scope.
+func (c *Conn) variables(scope string, vars []wire.Var) ([]string, error) {
+	var list []string
+	for _, v := range vars {
+		list = append(list, "@@"+scope+"."+v.Name)
+	}
+	rows, err := c.query("SELECT " + strings.Join(list, ", "))
+	if err != nil {
+		return nil, err
+	}
+	if len(rows) != 1 {
+		return nil, malformed("values of variables")
+	}
+	return rows[0], nil
 }
 
 // SetBatch switches multi-statements on or off.

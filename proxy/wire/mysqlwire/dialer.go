@@ -112,6 +112,9 @@ func (c *Conn) learn(d *Dialer) error {
 	}
 	c.greeting.Defaults = wire.NewState("").With("sql_mode", rows[0][0]).With("transaction_isolation", rows[0][1]).
 		With("transaction_read_only", rows[0][2]).With("autocommit", rows[0][3])
+	if err := c.learnTrackers(); err != nil {
+		return err
+	}
 	if d.collations.Load() != nil {
 		return nil
 	}
@@ -129,6 +132,19 @@ func (c *Conn) learn(d *Dialer) error {
 		}
 	}
 	d.collations.Store(&table)
+	return nil
+}
+
+// learnTrackers asks what a new session's trackers are set to.
+func (c *Conn) learnTrackers() error {
+	trackers := trackersOf(c.flavor)
+	values, err := c.variables("GLOBAL", trackers)
+	if err != nil {
+		return err
+	}
+	for i, t := range trackers {
+		c.greeting.Defaults = c.greeting.Defaults.With(t.Name, values[i])
+	}
 	return nil
 }
 

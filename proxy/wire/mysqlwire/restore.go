@@ -18,7 +18,7 @@ func baseState() *wire.State {
 }
 
 // ownTrackers are the settings of the trackers that Leat reads a session's state from.
-var ownTrackers = [...]wire.Var{
+var ownTrackers = []wire.Var{
 	{Name: "session_track_schema", Value: "1"},
 	{Name: "session_track_state_change", Value: "1"},
 	{Name: "session_track_transaction_info", Value: "CHARACTERISTICS"},
@@ -26,13 +26,19 @@ var ownTrackers = [...]wire.Var{
 	{Name: "session_track_gtids", Value: "OWN_GTID"}, // MySQL alone has it
 }
 
-// trackSQL is the SET that switches on those of Leat's trackers that are wanted.
-func trackSQL(want func(name string) bool) string {
-	var list []string
-	for _, t := range ownTrackers {
-		if want(t.Name) {
-			list = append(list, "SESSION "+t.Name+"="+literal(t))
-		}
+// trackersOf are those of them that a flavor has.
+func trackersOf(f wire.Flavor) []wire.Var {
+	if f == wire.FlavorMySQL {
+		return ownTrackers
+	}
+	return ownTrackers[:len(ownTrackers)-1]
+}
+
+// trackSQL is the SET that gives trackers these settings.
+func trackSQL(trackers []wire.Var) string {
+	list := make([]string, len(trackers))
+	for i, t := range trackers {
+		list[i] = "SESSION " + t.Name + "=" + literal(t)
 	}
 	return "SET " + strings.Join(list, ", ")
 }
@@ -41,7 +47,7 @@ func trackSQL(want func(name string) bool) string {
 // into the base state. Conns to replicas are opened read-only, so that a write sent there by mistake fails.
 func initSQL(f wire.Flavor, readOnly bool, base *wire.State) string {
 	var b strings.Builder
-	b.WriteString(trackSQL(func(name string) bool { return f == wire.FlavorMySQL || name != "session_track_gtids" }))
+	b.WriteString(trackSQL(trackersOf(f)))
 	if readOnly {
 		name := "transaction_read_only"
 		if f == wire.FlavorMariaDB {
@@ -106,7 +112,7 @@ func restoreSQL(from, to *wire.State, readOnly bool) string {
 	}
 	for _, v := range from.Vars() {
 		if _, ok := to.Get(v.Name); !ok {
-			add(v.Name, "DEFAULT")
+			add(v.Name, initial(v.Name))
 		}
 	}
 	for _, v := range to.Vars() {
@@ -117,9 +123,20 @@ func restoreSQL(from, to *wire.State, readOnly bool) string {
 	return b.String()
 }
 
+// initial is the expression for the value that a new session's variable has.
+func initial(name string) string {
+	if name == "foreign_key_checks" || name == "unique_checks" {
+		return "@@GLOBAL." + name // their DEFAULT, in MySQL, is OFF whatever the global value is
+	}
+	return "DEFAULT"
+}
+
+// mayBeNull are the variables whose reported value "" stands for NULL.
+var mayBeNull = map[string]bool{"character_set_results": true, "default_tmp_storage_engine": true, "enforce_storage_engine": true}
+
 // literal writes a variable's value so that it means the same in every sql_mode and charset.
 func literal(v wire.Var) string {
-	if v.Value == "" && v.Name == "character_set_results" {
+	if v.Value == "" && mayBeNull[v.Name] {
 		return "NULL"
 	}
 	if isNumber(v.Value) {

@@ -4,6 +4,7 @@ package mysqlwire
 
 import (
 	"bytes"
+	"slices"
 	"strings"
 
 	"leat/proxy/wire"
@@ -98,6 +99,26 @@ func (c *Conn) observeVariable(name, value []byte, out *wire.Outcome) bool {
 	return true
 }
 
+// Learn implements wire.Conn. MariaDB reports SET x and SET SESSION x, and not SET @@x.
+func (c *Conn) Learn(names []string) error {
+	if c.flavor != wire.FlavorMariaDB || len(names) == 0 {
+		return nil
+	}
+	vars := make([]wire.Var, len(names))
+	for i, name := range names {
+		vars[i].Name = name
+	}
+	values, err := c.variables("SESSION", vars)
+	if err != nil {
+		return err
+	}
+	var out wire.Outcome
+	for i, name := range names {
+		c.observeVariable([]byte(name), []byte(values[i]), &out)
+	}
+	return c.learnCollation()
+}
+
 // learnCollation asks for the collation after a SET NAMES, whose report leaves it out.
 func (c *Conn) learnCollation() error {
 	if !c.collationUnknown {
@@ -121,34 +142,31 @@ type trackers struct {
 	schema      bool
 	stateChange bool
 	gtids       bool
-	txInfo      bool
+	txState     bool
+	txInfo      bool // what would start the transaction again, beside its state
 	allVars     bool
 	vars        map[string]bool
+	// inTx: MySQL reports the begin and the end of an explicit transaction even to those who asked for nothing.
+	inTx bool
 }
 
 func defaultTrackers() trackers { return trackers{schema: true} }
 
-// defaultTracked are the variables that both flavors report unless told otherwise.
-func defaultTracked(name string) bool {
-	switch name {
-	case "autocommit", "character_set_client", "character_set_connection", "character_set_results", "time_zone":
-		return true
-	}
-	return false
-}
+// defaultTracked are the variables that both flavors report unless told otherwise, sorted.
+var defaultTracked = []string{"autocommit", "character_set_client", "character_set_connection", "character_set_results", "time_zone"}
 
 func (t *trackers) wantsVar(name string) bool {
 	if t.allVars {
 		return true
 	}
 	if t.vars == nil {
-		return defaultTracked(name)
+		return slices.Contains(defaultTracked, name)
 	}
 	return t.vars[name]
 }
 
 // filter keeps of a list of session state changes what the client asked for. It appends to dst.
-func (t *trackers) filter(dst, track []byte) []byte {
+func (t *trackers) filter(dst, track []byte, flavor wire.Flavor) []byte {
 	for len(track) > 0 {
 		e, rest, err := nextTrack(track)
 		if err != nil {
@@ -164,11 +182,26 @@ func (t *trackers) filter(dst, track []byte) []byte {
 			dst = appendIf(dst, t.stateChange, e.raw)
 		case TrackGTIDs:
 			dst = appendIf(dst, t.gtids, e.raw)
-		case TrackTxCharacteristic, TrackTxState:
+		case TrackTxCharacteristic:
 			dst = appendIf(dst, t.txInfo, e.raw)
+		case TrackTxState:
+			dst = appendIf(dst, t.txState || flavor == wire.FlavorMySQL && t.bounds(e.data), e.raw)
 		}
 	}
 	return dst
+}
+
+// bounds reports whether a transaction's state is that of one that has just been begun, or ended.
+func (t *trackers) bounds(data []byte) bool {
+	text, _, _ := readLenencString(data)
+	was := t.inTx
+	switch string(text) {
+	case "T_______":
+		t.inTx = true
+	case "________":
+		t.inTx = false
+	}
+	return t.inTx != was
 }
 
 // filterVars writes one entry per variable, as the servers do.
@@ -205,6 +238,15 @@ func lenencSize(n int) int {
 	return 9
 }
 
+func sortedNames(list string) []string {
+	names := strings.Split(strings.ToLower(list), ",")
+	for i := range names {
+		names[i] = strings.TrimSpace(names[i])
+	}
+	slices.Sort(names)
+	return names
+}
+
 // set takes a client's SET of a session_track_* variable.
 func (t *trackers) set(name, value string) {
 	on := func() bool {
@@ -222,12 +264,17 @@ func (t *trackers) set(name, value string) {
 	case "session_track_gtids":
 		t.gtids = strings.ToUpper(value) != "OFF" && value != "0"
 	case "session_track_transaction_info":
-		t.txInfo = strings.ToUpper(value) != "OFF" && value != "0"
+		t.txState = strings.ToUpper(value) != "OFF" && value != "0"
+		t.txInfo = strings.ToUpper(value) == "CHARACTERISTICS" || value == "2"
 	case "session_track_system_variables":
+		if slices.Equal(sortedNames(value), defaultTracked) {
+			t.allVars, t.vars = false, nil
+			return
+		}
 		t.allVars = value == "*"
 		t.vars = make(map[string]bool)
-		for _, v := range strings.Split(value, ",") {
-			t.vars[strings.ToLower(strings.TrimSpace(v))] = true
+		for _, v := range sortedNames(value) {
+			t.vars[v] = true
 		}
 	}
 }
