@@ -52,6 +52,9 @@ func (s *session) answer(r *wire.Request, plan *router.Plan) (answered bool, err
 // answerKill reads the id out of a KILL. An id that isn't a plain number is the server's to judge.
 func (s *session) answerKill(r *wire.Request, plan *router.Plan) (bool, error) {
 	i := plan.Kill.Literal
+	if strings.HasSuffix(strings.ToUpper(plan.Text), "CONNECTION_ID()") {
+		return true, s.kill(r, s.id, plan.Kill.Query)
+	}
 	if i < 0 || i >= len(s.scan.Literals) {
 		s.client.SendError(wire.Errorf(wire.CodeNotSupported, "KILL takes the number of a client of Leat: see CONNECTION_ID()"))
 		return true, nil

@@ -139,15 +139,20 @@ func (s *Server) serve(ctx context.Context, nc net.Conn, d shard.Dialect) {
 	ss := &session{server: s, id: id, dialect: d, acceptor: acceptor, world: w}
 	ss.ctx, ss.cancel = context.WithCancel(ctx)
 	defer ss.cancel()
-	if err := ss.login(nc); err != nil {
+	err := ss.login(nc)
+	if err == nil {
+		s.leave(ss) // a client that has been admitted can be found by KILL
+		defer s.remove(ss)
+		err = ss.admit(nc)
+	} else {
 		s.leave(nil)
+	}
+	if err != nil {
 		s.counters.refused.Add(1)
 		s.log.LogAttrs(ctx, slog.LevelInfo, "client refused", slog.String("from", nc.RemoteAddr().String()), slog.Any("error", err))
 		return
 	}
 	s.counters.clients.Add(1)
-	s.leave(ss)
-	defer s.remove(ss)
 	ss.run()
 }
 

@@ -112,10 +112,16 @@ func (s *session) login(nc net.Conn) error {
 		s.client.Refuse(err)
 		return err
 	}
+	return nc.SetDeadline(time.Time{})
+}
+
+// admit lets a client in who has logged in.
+func (s *session) admit(nc net.Conn) error {
+	nc.SetWriteDeadline(time.Now().Add(s.world.cfg.HandshakeTimeout))
 	if err := s.client.Admit(); err != nil {
 		return err
 	}
-	return nc.SetDeadline(time.Time{})
+	return nc.SetWriteDeadline(time.Time{})
 }
 
 // origin reads a PROXY header where one must come, and tells where the client is.

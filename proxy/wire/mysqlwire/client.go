@@ -24,6 +24,7 @@ const streamedHead = 8 << 10
 // Client is a client's connection. It implements wire.Client.
 type Client struct {
 	nc     net.Conn
+	base   net.Conn // nc without compression, for other goroutines
 	in     *reader
 	out    writer
 	caps   Capability
@@ -54,7 +55,7 @@ var _ wire.Client = (*Client)(nil)
 // newClient makes a Client of an accepted connection, which waits for Admit or Refuse.
 func newClient(a *Accepted, g *wire.Greeting, maxPacket int, d *Dialer) *Client {
 	c := &Client{
-		nc: a.Conn, in: newReader(a.Conn), out: writer{nc: a.Conn}, caps: a.Capabilities, flavor: g.Flavor,
+		nc: a.Conn, base: a.Conn, in: newReader(a.Conn), out: writer{nc: a.Conn}, caps: a.Capabilities, flavor: g.Flavor,
 		limit: maxPacket, batch: a.Capabilities&ClientMultiStatements != 0, defaults: g.Defaults, accepted: a, dialer: d,
 	}
 	c.SetTracker("", "")
@@ -447,12 +448,12 @@ func (c *Client) Flush() error {
 func (c *Client) Gone() bool { return c.closed.Load() || c.in.gone() }
 
 // Interrupt ends a wait for the client's next request, from another goroutine.
-func (c *Client) Interrupt() { c.nc.SetReadDeadline(time.Unix(1, 0)) }
+func (c *Client) Interrupt() { c.base.SetReadDeadline(time.Unix(1, 0)) }
 
 // Close implements wire.Client.
 func (c *Client) Close() error {
 	c.closed.Store(true)
-	return c.nc.Close()
+	return c.base.Close()
 }
 
 // IsClosed reports whether an error of ReadRequest is only the client leaving.

@@ -38,7 +38,7 @@ type relay struct {
 // out.Err with out.Replied false.
 func (r *relay) run(s shape, stmt *stmt) error {
 	r.deprecate = r.to.caps&ClientDeprecateEOF != 0
-	r.keeps = r.conn.flavor == wire.FlavorMySQL && (r.req.Kind == wire.UseDatabase || r.req.Kind == wire.Passthrough)
+	r.keeps = r.conn.flavor == wire.FlavorMySQL && r.req.Kind == wire.UseDatabase
 	if !r.keeps {
 		r.to.conditions = 0
 	}
@@ -123,6 +123,7 @@ func (r *relay) fail(p []byte) error {
 	r.conn.tx = wire.TxUnknown
 	r.out.HasRows = false
 	if r.out.Replied {
+		r.to.conditions = 1
 		return r.forward(p)
 	}
 	r.done(p)
