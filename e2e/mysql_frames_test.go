@@ -4,6 +4,7 @@ package e2e
 
 import (
 	"bytes"
+	"encoding/binary"
 	"fmt"
 	"hash/crc32"
 	"strconv"
@@ -203,7 +204,8 @@ func lyingPackets(s *stage) {
 	run := func(address, packet string) string {
 		c := s.dial(address, stageDatabase, peerFlags)
 		defer c.Close()
-		c.prepare("SELECT ?")
+		id := binary.LittleEndian.AppendUint32(nil, c.prepare("SELECT ?"))
+		packet = strings.Replace(packet, "\x01\x00\x00\x00", string(id), 1)
 		r, err := c.Do([]byte(packet))
 		if err != nil {
 			return "closed"
