@@ -72,7 +72,7 @@ func readMetric(ctx context.Context, t *target, name string) (float64, error) {
 			return strconv.ParseFloat(value, 64)
 		}
 	}
-	return 0, fmt.Errorf("Leat has no metric %s", name)
+	return 0, fmt.Errorf("no metric %s at Leat", name)
 }
 
 // get asks Leat's admin port. The caller closes the body.
