@@ -116,6 +116,7 @@ func storedFunctions(s *stage) {
 	}
 	c.do([]byte{rawmysql.ComResetConnection})
 	c.wants("SELECT COUNT(*) FROM written FOR UPDATE", "11")
+	s.sync()
 	for range 5 { // declared pure
 		if got := c.value("SELECT which()"); got == "1" {
 			s.Error("a function that is declared pure ran on the primary")
@@ -285,6 +286,7 @@ func routeHints(s *stage) {
 	c := s.client()
 	s.onPrimary(c, "/* leat: role=primary */ SELECT 1", "/* leat: role=primary */ SELECT which()", "/* leat: role=replica */ INSERT INTO a (k) VALUES (950)", "/* leat: role=replica */ DELETE FROM a WHERE k = 950",
 		"/* leat: role=replica */ SELECT * FROM t FOR UPDATE")
+	s.sync()
 	s.onReplica(c, "/* leat: role=replica */ SELECT 1", "/* leat: consistency=eventual */ SELECT 1", "SELECT /*+ MAX_EXECUTION_TIME(1000) */ which()")
 	c.query("BEGIN")
 	c.query("INSERT INTO a (k) VALUES (951)")
@@ -312,6 +314,7 @@ func quotingModes(s *stage) {
 		c := s.client()
 		c.query("SET sql_mode = '" + tt.mode + "'")
 		s.onPrimary(c, tt.sql)
+		c.Close()
 	}
 	for _, charset := range []string{"gbk", "big5", "sjis", "cp932"} {
 		c := s.client()
@@ -320,7 +323,9 @@ func quotingModes(s *stage) {
 		// The second byte of the character is a backslash: the quote behind it ends the string.
 		s.onPrimary(c, "SELECT '\x95\x5c', fw(), '\x95\x5c'", "SELECT '\x95\x5c' FROM t FOR UPDATE")
 		c.query("SET NAMES utf8mb4")
-		s.onReplica(c, "SELECT 'ä'")
+		s.sync()
+		s.onReplica(s.client(), "SELECT 'ä'")
+		c.Close()
 	}
 	for _, mode := range []string{"ANSI_QUOTES", "NO_BACKSLASH_ESCAPES", "ANSI", "PIPES_AS_CONCAT", "IGNORE_SPACE", "HIGH_NOT_PRECEDENCE"} {
 		s.same("query SET sql_mode = '"+mode+"'", `query SELECT "id" FROM t WHERE id = 1`, `query SELECT 'a\\'`, `query SELECT 'a''b', 'c\\\\'`, "query SELECT 'a' || 'b'", "query SELECT COUNT (*) FROM t",

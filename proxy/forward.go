@@ -209,7 +209,7 @@ func (s *session) judge(r *wire.Request, t *try, out *wire.Outcome, err error) (
 		t.avoid = t.conn.Server()
 		return true, nil
 	case err == nil:
-		return mayRepeat && s.misplaced(t, out.Err), s.inOwnWords(t, out.Err)
+		return mayRepeat && s.misplaced(r, t, out.Err), s.inOwnWords(t, out.Err)
 	case errors.Is(err, wire.ErrClientGone), errors.Is(err, wire.ErrTooLarge):
 		return false, err
 	}
@@ -246,13 +246,16 @@ func lacksStatements(out *wire.Outcome, err error) bool {
 
 // misplaced reports whether a server refused a statement only because it takes no writes, so that it may be
 // sent to the primary, or to the one that is about to become it.
-func (s *session) misplaced(t *try, e *wire.ServerError) bool {
+func (s *session) misplaced(r *wire.Request, t *try, e *wire.ServerError) bool {
 	if !refusesWrites(e) || e.Number == errReadOnlyTx && t.conn.Role() == wire.Primary {
 		return false
 	}
 	if t.conn.Role() == wire.Replica && !t.primary {
 		s.server.counters.misroutes.Add(1)
-		s.world.router.Misrouted(t.plan)
+		plan := s.world.router.Misrouted(t.plan)
+		if r.Kind == wire.Execute {
+			r.Stmt.Plan = plan
+		}
 		s.server.log.LogAttrs(s.ctx, slog.LevelWarn, "a replica refused a statement that was taken for a read: it goes to the primary from now on",
 			slog.String("digest", digestText(t.plan.Digest)), slog.String("server", t.server), slog.Uint64("code", uint64(e.Number)))
 	}

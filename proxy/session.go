@@ -34,6 +34,7 @@ type session struct {
 	arrival     *wire.Arrival
 	state       *wire.State // what the client's conn is in, whichever that is
 	modeOf      *wire.State // the state that facts.Mode was read from
+	limitOf     *wire.State // the state that idleLimit was read from
 	facts       router.Facts
 	scan        router.Scan
 	conn        *backend.Conn // held: in a transaction, or pinned
@@ -51,6 +52,8 @@ type session struct {
 	// busy is whether a request is handled, active when that began or ended, in ns since 1970
 	busy   atomic.Bool
 	active atomic.Int64
+	// idleLimit is how long the client may be silent by its own wish, in ns; 0: it has none.
+	idleLimit atomic.Int64
 
 	// mu guards what the watcher, KILL and the admin page read
 	mu     sync.Mutex
@@ -281,6 +284,10 @@ func (s *session) resetAndRelease(conn *backend.Conn) {
 // setBusy notes for the watcher that a request is handled.
 func (s *session) setBusy(busy bool) {
 	s.active.Store(time.Now().UnixNano())
+	if !busy && s.limitOf != s.state {
+		s.limitOf = s.state
+		s.idleLimit.Store(int64(s.acceptor.IdleTimeout(s.state)))
+	}
 	s.busy.Store(busy)
 }
 
@@ -403,6 +410,7 @@ func (s *session) reset(r *wire.Request) error {
 	s.pins, s.cursors, s.last = nil, nil, lastStatement{insertID: "0"}
 	s.consistency = s.world.cfg.Consistency
 	s.tx = wire.TxIdle
+	s.showHeld()
 	s.client.SendOK(r, s.tx, s.autocommit())
 	return nil
 }

@@ -111,15 +111,15 @@ func (r *Router) Plan(sql []byte, f *Facts, s *Scan) *Plan {
 }
 
 // Misrouted remembers that a replica refused a statement of this plan because it writes. From then on
-// the text is planned as a write.
-func (r *Router) Misrouted(p *Plan) {
+// the text is planned as a write. It returns that plan.
+func (r *Router) Misrouted(p *Plan) *Plan {
 	r.misrouted.add(p.Text)
-	if p.key == "" {
-		return
-	}
 	again := *p
 	again.Class, again.Retriable, again.Rule = ClassWrite, false, ruleMisrouted
-	r.plans.put(&again)
+	if p.key != "" {
+		r.plans.put(&again)
+	}
+	return &again
 }
 
 // Stats returns the counts so far.

@@ -32,12 +32,15 @@ type relay struct {
 	more      bool // another result follows
 	keeps     bool // the command leaves MySQL's list of warnings alone: what it counts is of the session before
 	types     []byte
+	mark      int // what was written to the client before the reply, and the sequence id then
+	seq       byte
 }
 
 // run passes the whole reply on. An error reply that nothing was sent before is not passed on: it is in
 // out.Err with out.Replied false.
 func (r *relay) run(s shape, stmt *stmt) error {
 	r.deprecate = r.to.caps&ClientDeprecateEOF != 0
+	r.mark, r.seq = r.to.out.total(), r.to.seq
 	r.keeps = r.conn.flavor == wire.FlavorMySQL && r.req.Kind == wire.UseDatabase
 	if !r.keeps {
 		r.to.conditions = 0
@@ -122,12 +125,25 @@ func (r *relay) fail(p []byte) error {
 	r.out.Err = ParseErr(p)
 	r.conn.tx = wire.TxUnknown
 	r.out.HasRows = false
+	if r.out.Replied && r.conn.readOnly && isForReplicas(r.out.Err) && r.to.out.rewind(r.mark) {
+		r.to.seq, r.out.Replied = r.seq, false
+	}
 	if r.out.Replied {
 		r.to.conditions = 1
 		return r.forward(p)
 	}
 	r.done(p)
 	return nil
+}
+
+// isForReplicas reports whether a server refused to write for being a replica: what came of the reply before, the
+// columns of a query whose function writes, is taken back, so that the statement can be sent to the primary.
+func isForReplicas(e *wire.ServerError) bool {
+	switch e.Number {
+	case 1290, 1792, 1836: // an option, READ ONLY transaction, read-only mode
+		return true
+	}
+	return false
 }
 
 // finish passes on an OK packet, or the OK that ends a result set, in the client's own form.

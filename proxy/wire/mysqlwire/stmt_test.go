@@ -130,3 +130,30 @@ func TestLongDataAstray(t *testing.T) {
 		t.Errorf("after a reset: %v", err)
 	}
 }
+
+func TestReplicaTakesBack(t *testing.T) {
+	refusal := AppendErr(nil, 1792, "25006", "READ ONLY", ClientProtocol41)
+	started := [][]byte{{1}, column}
+	tests := []struct {
+		name     string
+		readOnly bool
+		reply    []byte
+		want     []byte // what the client got
+	}{
+		{"of a replica", true, packets(1, append(started, refusal)...), nil},
+		{"of a primary", false, packets(1, append(started, refusal)...), packets(1, append(started, refusal)...)},
+		{"another error", true, packets(1, append(started, AppendErr(nil, 1242, "21000", "rows", ClientProtocol41))...),
+			packets(1, append(started, AppendErr(nil, 1242, "21000", "rows", ClientProtocol41))...)},
+	}
+	for _, tt := range tests {
+		conn, _ := stmtExchange(tt.reply)
+		conn.readOnly = tt.readOnly
+		peer := &script{}
+		client := &Client{nc: peer, out: writer{nc: peer}, caps: ClientDeprecateEOF | ClientProtocol41, seq: 1, track: defaultTrackers()}
+		out, err := conn.Do(&wire.Request{Kind: wire.Query, Frames: packets(0, []byte("\x03SELECT f()"))}, client, &wire.Options{})
+		client.Flush()
+		if err != nil || out.Err == nil || out.Replied != (tt.want != nil) || !bytes.Equal(peer.out.Bytes(), tt.want) {
+			t.Errorf("%s: got %x, %+v, %v; want %x", tt.name, peer.out.Bytes(), out, err, tt.want)
+		}
+	}
+}

@@ -28,10 +28,11 @@ type reader struct {
 	pooled *[bufferSize]byte
 	r, w   int
 
-	// set by the callback of raw.Read
-	onReady func(fd uintptr) bool
-	n       int
-	err     error
+	// question is what ask sends from inside the callback of raw.Read; the rest is set by that callback
+	question *writer
+	onReady  func(fd uintptr) bool
+	n        int
+	err      error
 }
 
 func newReader(nc net.Conn) *reader {
@@ -97,6 +98,13 @@ func (rd *reader) reserve(n int) {
 }
 
 func (rd *reader) readReady(fd uintptr) bool {
+	if q := rd.question; q != nil {
+		rd.question = nil
+		if q.sendNow(int(fd)) {
+			return false // there can't be an answer yet
+		}
+		return true
+	}
 	empty := rd.buf == nil
 	rd.take()
 	for {
@@ -144,6 +152,22 @@ func (rd *reader) fill() error {
 		rd.release()
 	}
 	return rd.err
+}
+
+// ask sends what a writer to the same connection holds, and waits for the first bytes of the answer. The
+// poller is armed before the question leaves, which saves the look for an answer that can't be there yet.
+// The error is that of sending; one of reading shows at the next read.
+func (rd *reader) ask(wr *writer) error {
+	if rd.raw == nil || rd.buffered() > 0 || len(wr.buf) == 0 || wr.err != nil {
+		return wr.flush()
+	}
+	rd.question = wr
+	err := rd.fill()
+	if rd.question != nil { // the connection was closed, or its deadline had passed
+		rd.question = nil
+		return err
+	}
+	return wr.flush() // what sendNow left, or nothing
 }
 
 // need waits until at least n bytes are buffered.
@@ -289,6 +313,17 @@ func (wr *writer) write(p []byte) {
 // total is how many bytes were written so far, sent or still buffered.
 func (wr *writer) total() int { return wr.sent + len(wr.buf) }
 
+// rewind takes back what was written since total was mark. It reports false, and does nothing, when some
+// of it has been sent.
+func (wr *writer) rewind(mark int) bool {
+	keep := mark - wr.sent
+	if keep < 0 {
+		return false
+	}
+	wr.buf = wr.buf[:keep]
+	return true
+}
+
 // packet appends one packet: its header, and its payload split into frames where it is long.
 // It returns the next sequence id.
 func (wr *writer) packet(payload []byte, seq byte) byte {
@@ -314,6 +349,22 @@ func (wr *writer) send(p []byte) {
 	n, err := wr.nc.Write(p)
 	wr.sent += n
 	wr.err = err
+}
+
+// sendNow sends what is buffered without waiting, and reports whether nothing is left. flush does the rest.
+func (wr *writer) sendNow(fd int) bool {
+	n, err := syscall.Write(fd, wr.buf)
+	for err == syscall.EINTR {
+		n, err = syscall.Write(fd, wr.buf)
+	}
+	if n > 0 {
+		wr.sent += n
+		wr.buf = wr.buf[n:]
+	}
+	if err != nil && err != syscall.EAGAIN {
+		wr.err = err
+	}
+	return err == nil && len(wr.buf) == 0
 }
 
 // flush sends what is buffered and gives the buffer back. The error is kept: later writes do nothing.
