@@ -222,13 +222,13 @@ func (s *session) watch(now time.Time, cfg *Config) {
 		}
 		return
 	}
-	idle := now.Sub(active)
+	idle, limit := now.Sub(active), time.Duration(s.idleLimit.Load())
 	switch {
 	case !txSince.IsZero() && cfg.TxIdleTimeout > 0 && idle > cfg.TxIdleTimeout:
 		s.end(wire.Errorf(wire.CodeTxTimeout, "The transaction was rolled back: its client sent nothing for %s (timeouts.tx_idle)", cfg.TxIdleTimeout))
 	case !txSince.IsZero() && cfg.TxTimeout > 0 && now.Sub(txSince) > cfg.TxTimeout:
 		s.end(wire.Errorf(wire.CodeTxTimeout, "The transaction was rolled back: it ran for longer than %s (timeouts.tx)", cfg.TxTimeout))
-	case cfg.IdleTimeout > 0 && idle > cfg.IdleTimeout:
+	case cfg.IdleTimeout > 0 && idle > cfg.IdleTimeout, limit > 0 && idle > limit:
 		s.end(wire.Errorf(wire.CodeIdle, "The client was disconnected by the server because of inactivity."))
 	}
 }

@@ -143,6 +143,13 @@ func (c *Conn) TakeTrackers(client wire.Client, names []string) error {
 	return c.Conn.TakeTrackers(client, names)
 }
 
+// nearlyClosed reports whether the server may close the conn any moment, since it has been idle for so long: a
+// request might cross with the goodbye.
+func (c *Conn) nearlyClosed(idle time.Duration) bool {
+	t := c.Conn.IdleTimeout()
+	return t > 0 && idle > t/2
+}
+
 // Release gives the conn back to its pool. The caller guarantees that it is clean: no transaction,
 // no pin. (A conn whose last reply leaves a transaction open or in doubt is closed all the same.)
 // The ticket is good for Reacquire until somebody else is lent the conn.

@@ -145,8 +145,10 @@ type fakeConn struct {
 	state     *wire.State
 	tx        wire.TxState
 	broken    bool
-	closed    atomic.Bool
-	cut       atomic.Bool // its deadline has passed
+
+	idleTimeout time.Duration
+	closed      atomic.Bool
+	cut         atomic.Bool // its deadline has passed
 }
 
 func (c *fakeConn) ID() wire.ConnID { return wire.ConnID{ID: c.id} }
@@ -157,6 +159,8 @@ func (c *fakeConn) State() *wire.State    { return c.state }
 func (c *fakeConn) Tx() wire.TxState      { return c.tx }
 func (c *fakeConn) Idle() bool            { return !c.broken }
 func (c *fakeConn) Reset(time.Time) error { return nil }
+
+func (c *fakeConn) IdleTimeout() time.Duration { return c.idleTimeout }
 func (c *fakeConn) SetDeadline(t time.Time) error {
 	c.cut.Store(!t.IsZero())
 	return nil

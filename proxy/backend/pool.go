@@ -111,7 +111,7 @@ func (p *pool) get(ctx context.Context, n *Need, how terms) (*Conn, error) {
 			return p.wait(ctx, &waiter{login: l, state: n.State, terms: how})
 		}
 		p.mu.Unlock()
-		if how.readOnly && p.server.b.now()-c.idleSince < trusted || c.Conn.Idle() {
+		if idle := p.server.b.now() - c.idleSince; !c.nearlyClosed(idle) && (how.readOnly && idle < trusted || c.Conn.Idle()) {
 			return c, nil
 		}
 		p.discard(c, "closed by the server")

@@ -4,6 +4,7 @@ import (
 	"crypto/tls"
 	"net"
 	"net/netip"
+	"time"
 )
 
 // Client is one client's connection, speaking its dialect. It is used by the session's goroutine,
@@ -100,6 +101,8 @@ type Acceptor interface {
 	TurnAway(nc net.Conn, e *Error)
 	// ReadMode is how the dialect's session state changes the way that statements are read.
 	ReadMode(state, defaults *State) Mode
+	// IdleTimeout is how long the client may be silent by the session's own state; 0: it doesn't say.
+	IdleTimeout(state *State) time.Duration
 	// IsClosed reports whether an error of ReadRequest is only the client leaving.
 	IsClosed(err error) bool
 }

@@ -119,6 +119,8 @@ type Conn interface {
 	// Idle reports whether an idle conn is still good to use: open, with no byte waiting.
 	// It costs one non-blocking system call.
 	Idle() bool
+	// IdleTimeout is how long the server leaves the conn open while nothing is sent; 0: not known.
+	IdleTimeout() time.Duration
 	// Adopt puts the conn into a session's state. A *ServerError is the server's refusal: the conn is still
 	// good then, and in the state that State tells.
 	Adopt(want *State) error

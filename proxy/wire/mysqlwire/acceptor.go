@@ -8,6 +8,7 @@ import (
 	"crypto/rsa"
 	"net"
 	"net/netip"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -27,25 +28,20 @@ const poolFlags = ClientFoundRows | ClientNoSchema | ClientIgnoreSpace | ClientI
 // Acceptor implements wire.Acceptor.
 type Acceptor struct {
 	dialer *Dialer
-	key    func() *rsa.PrivateKey
+	key    *rsa.PrivateKey // nil: clients without TLS can't send a password in full
 
 	mu        sync.Mutex
 	verifiers map[wire.Credential]*Verifier
 }
 
-// NewAcceptor makes an Acceptor. The dialer knows the servers' collations.
+// NewAcceptor makes an Acceptor. The dialer knows the servers' collations. It makes an RSA key, which takes
+// about 0.1 s.
 func NewAcceptor(d *Dialer) *Acceptor {
-	return &Acceptor{
-		dialer:    d,
-		verifiers: make(map[wire.Credential]*Verifier),
-		key: sync.OnceValue(func() *rsa.PrivateKey {
-			key, err := rsa.GenerateKey(rand.Reader, 2048)
-			if err != nil {
-				return nil // clients without TLS can't send a password in full then
-			}
-			return key
-		}),
+	key, err := rsa.GenerateKey(rand.Reader, 2048)
+	if err != nil {
+		key = nil
 	}
+	return &Acceptor{dialer: d, verifiers: make(map[wire.Credential]*Verifier), key: key}
 }
 
 // Accept implements wire.Acceptor.
@@ -56,7 +52,7 @@ func (ac *Acceptor) Accept(nc net.Conn, w *wire.Welcome) (wire.Client, *wire.Arr
 	}
 	cfg := &AcceptConfig{
 		Version: w.Greeting.Version, ThreadID: w.ID, Charset: w.Greeting.Charset, Flavor: w.Greeting.Flavor,
-		Capabilities: caps, TLS: w.TLS, TLSRequired: w.TLSRequired, Address: w.From, RSAKey: ac.key(),
+		Capabilities: caps, TLS: w.TLS, TLSRequired: w.TLSRequired, Address: w.From, RSAKey: ac.key,
 		Lookup: func(user string, from netip.Addr) (*Verifier, bool) {
 			cred, ok := w.Lookup(user, from)
 			if !ok {
@@ -109,6 +105,21 @@ func (ac *Acceptor) TurnAway(nc net.Conn, e *wire.Error) {
 
 // IsClosed implements wire.Acceptor.
 func (ac *Acceptor) IsClosed(err error) bool { return IsClosed(err) }
+
+// IdleTimeout implements wire.Acceptor.
+func (ac *Acceptor) IdleTimeout(state *wire.State) time.Duration {
+	v, _ := state.Get("wait_timeout")
+	return seconds(v)
+}
+
+// seconds reads a time-out as the servers tell it; what isn't a number is 0.
+func seconds(v string) time.Duration {
+	n, err := strconv.ParseUint(v, 10, 31)
+	if err != nil {
+		return 0
+	}
+	return time.Duration(n) * time.Second
+}
 
 // ReadMode implements wire.Acceptor.
 func (ac *Acceptor) ReadMode(state, defaults *wire.State) (m wire.Mode) {

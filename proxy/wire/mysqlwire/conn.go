@@ -31,6 +31,8 @@ type Conn struct {
 	nextTx bool // characteristics wait for the next transaction
 	locked bool // LOCK TABLES holds
 
+	idle time.Duration // wait_timeout of a new session
+
 	collationUnknown bool // SET NAMES was reported, which leaves the collation out
 
 	batch  bool // multi-statements are accepted
@@ -58,6 +60,14 @@ func (c *Conn) Tx() wire.TxState { return c.tx }
 
 // Idle implements wire.Conn.
 func (c *Conn) Idle() bool { return c.in.quiet() }
+
+// IdleTimeout implements wire.Conn.
+func (c *Conn) IdleTimeout() time.Duration {
+	if v, ok := c.state.Get("wait_timeout"); ok {
+		return seconds(v)
+	}
+	return c.idle
+}
 
 // SetDeadline implements wire.Conn.
 func (c *Conn) SetDeadline(t time.Time) error { return c.nc.SetDeadline(t) }
@@ -408,7 +418,7 @@ func (c *Conn) send(req *wire.Request, to *Client, opts *wire.Options) (s *stmt,
 		err = to.copyRest(req, &c.out)
 	}
 	if err == nil {
-		err = c.out.flush()
+		err = c.in.ask(&c.out)
 	}
 	switch {
 	case err == nil:

@@ -103,7 +103,7 @@ func (c *Conn) learn(d *Dialer) error {
 	if c.flavor == wire.FlavorMariaDB {
 		isolation, readOnly = "tx_isolation", "tx_read_only"
 	}
-	rows, err := c.query("SELECT @@global.sql_mode, @@global." + isolation + ", @@global." + readOnly + ", @@global.autocommit, @@global.collation_server")
+	rows, err := c.query("SELECT @@global.sql_mode, @@global." + isolation + ", @@global." + readOnly + ", @@global.autocommit, @@session.wait_timeout")
 	if err != nil {
 		return err
 	}
@@ -112,6 +112,7 @@ func (c *Conn) learn(d *Dialer) error {
 	}
 	c.greeting.Defaults = wire.NewState("").With("sql_mode", rows[0][0]).With("transaction_isolation", rows[0][1]).
 		With("transaction_read_only", rows[0][2]).With("autocommit", rows[0][3])
+	c.idle = seconds(rows[0][4])
 	if err := c.learnTrackers(); err != nil {
 		return err
 	}
