@@ -6,6 +6,7 @@ package mysqlwire
 import (
 	"fmt"
 	"io"
+	"math"
 
 	"leat/proxy/wire"
 )
@@ -178,7 +179,12 @@ func (r *relay) finish(p []byte) error {
 // definitions passes on n column definitions.
 func (r *relay) definitions(n int) error {
 	r.types = r.types[:0]
-	for range n {
+	for i := 0; i < n; i++ {
+		if r.opts.Override == nil {
+			if i += r.passRun(n - i); i == n {
+				break
+			}
+		}
 		p, err := r.packet()
 		if err != nil {
 			return err
@@ -249,6 +255,9 @@ func (r *relay) peekEnd() (ok okPacket, rows int, err error) {
 func (r *relay) rows(o *wire.Override) error {
 	in := r.conn.in
 	for {
+		if o == nil {
+			r.out.Rows += uint64(r.passRun(math.MaxInt))
+		}
 		n, _, err := in.header()
 		if err != nil {
 			return err
@@ -270,6 +279,12 @@ func (r *relay) rows(o *wire.Override) error {
 			}
 			return r.finish(p)
 		}
+		if n <= wholeRow && in.buffered() < headerSize+n {
+			if err := in.need(headerSize + n); err != nil {
+				return err
+			}
+			continue
+		}
 		r.out.Rows++
 		if o != nil {
 			if err := r.overrideRow(o); err != nil {
@@ -281,6 +296,34 @@ func (r *relay) rows(o *wire.Override) error {
 			return err
 		}
 	}
+}
+
+// wholeRow is the longest row, in bytes, that is passed on only as a whole: when the server dies in it, the
+// client gets an error in its place. In a longer one its connection has to be closed.
+const wholeRow = 8 << 10
+
+// passRun passes on, in one copy, the whole frames at the head of the read buffer that are rows or
+// definitions and nothing else, at most max of them. It returns how many.
+func (r *relay) passRun(max int) (frames int) {
+	b := r.conn.in.bytes()
+	at := 0
+	for frames < max && len(b)-at > headerSize {
+		n, _ := frameLength(b[at:])
+		first := b[at+headerSize]
+		if n == 0 || n == maxFrame || len(b)-at < headerSize+n || first == markErr || first == markEOF {
+			break
+		}
+		b[at+3] = r.to.seq
+		r.to.seq++
+		at += headerSize + n
+		frames++
+	}
+	if frames > 0 {
+		r.to.out.write(b[:at])
+		r.conn.in.discard(at)
+		r.out.Replied = true
+	}
+	return frames
 }
 
 // passRow passes one row on, however long: it is never held as a whole.
