@@ -127,13 +127,14 @@ func serverFull(ctx context.Context, t *testing.T, flavor localdb.Flavor) {
 	for _, s := range f.top.Servers {
 		must(t, s.Exec(ctx, "SET GLOBAL max_connections = 20")) // root has one more
 	}
-	for _, query := range []string{"SELECT SLEEP(0.3)", "INSERT INTO t (v) VALUES (SLEEP(0.1))"} {
-		if err := errors.Join(f.atOnce(40, query)...); err != nil {
+	for _, query := range []string{"SELECT SLEEP(1)", "INSERT INTO t (v) VALUES (SLEEP(0.1))"} {
+		if err := errors.Join(f.atOnce(60, query)...); err != nil {
 			t.Errorf("%s when the servers are full: %v", query, err)
 		}
 	}
 	if got := f.leat.Metric(ctx, "leat_server_conns_failed_total"); got == 0 {
-		t.Error("no server was full")
+		st, err := f.leat.Status(ctx)
+		t.Errorf("no server was full: %+v %v", st, err)
 	}
 	log, err := os.ReadFile(f.leat.logFile())
 	must(t, err)
@@ -181,7 +182,7 @@ func slowStart(ctx context.Context, t *testing.T, flavor localdb.Flavor) {
 }
 
 func replicasGone(ctx context.Context, t *testing.T, flavor localdb.Flavor) {
-	const pool, waiters = 10, 5
+	const pool, waiters = 10, 15
 	f := newFailing(ctx, t, flavor, leatOptions{PoolSize: pool}, "users:", fmt.Sprintf("limits: {pool_waiters: %d}\nusers:", waiters))
 	writer := f.client()
 	for _, r := range f.top.Replicas() {
@@ -195,7 +196,7 @@ func replicasGone(ctx context.Context, t *testing.T, flavor localdb.Flavor) {
 	}
 	// Too many reads are shed, and leave room for writes.
 	storm := make(chan []error, 1)
-	go func() { storm <- f.atOnce(30, "SELECT SLEEP(1)") }()
+	go func() { storm <- f.atOnce(40, "SELECT SLEEP(1)") }()
 	f.leat.waitStatus(ctx, "no read waits", func(st *leatStatus) error {
 		if s := st.server(f.top.Primary()); s.Conns.Waiting == 0 {
 			return fmt.Errorf("%+v", s)

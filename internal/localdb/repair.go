@@ -42,7 +42,8 @@ func (t *Topology) MostAdvanced(ctx context.Context) (int, error) {
 }
 
 // Rebuild makes server i anew, on the same port: an empty one, that follows the primary from the beginning
-// of its history. It is for a primary that died with writes that no other server has.
+// of its history. It is for a primary that died with writes that no other server has. It gets another id,
+// since a server doesn't replicate what comes from its own.
 func (t *Topology) Rebuild(ctx context.Context, i int) error {
 	s := t.Servers[i]
 	if s == t.Primary() {
@@ -56,6 +57,7 @@ func (t *Topology) Rebuild(ctx context.Context, i int) error {
 		return err
 	}
 	s.opts.ReadOnly = true
+	s.opts.ServerID += 1000
 	if err := s.start(ctx); err != nil {
 		return err
 	}

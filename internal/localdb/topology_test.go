@@ -66,6 +66,9 @@ func TestTopology(t *testing.T) {
 		check()
 		must(t, top.Rebuild(ctx, 1))
 		check()
+		must(t, top.Switchover(ctx, 1))
+		must(t, top.Rebuild(ctx, 0))
+		check()
 	})
 }
 
