@@ -51,7 +51,7 @@ func (d *differ) check(ctx context.Context, t *testing.T, flavor localdb.Flavor,
 // testVariableMatrix has three clients set, read and reset each variable in turn, on one conn per server,
 // so that every switch between them restores.
 func testVariableMatrix(ctx context.Context, t *testing.T, flavor localdb.Flavor) {
-	d := newDifferWith(ctx, t, flavor, leatOptions{PoolSize: 1})
+	d := newDifferWith(ctx, t, flavor, leatOptions{PoolSize: 1, Top: []string{"timeouts: {acquire: 1s}"}})
 	for n, scope := range []string{"SESSION ", "", "@@", "@@SESSION."} {
 		var lines []string
 		for i, v := range append(commonVariables, flavorVariables[flavor]...) {
@@ -87,9 +87,5 @@ func matrixLines(v sessionVariable, scope string) []string {
 	query(3, "SET %s%s = @@GLOBAL.%s", scope, v.name, v.name)
 	query(2, "%s", read)
 	query(3, "%s", read)
-	if strings.HasSuffix(v.name, "autocommit") {
-		query(3, "SET autocommit = 1")
-		query(2, "SET autocommit = 1")
-	}
-	return lines
+	return append(lines, "2: reset-connection", "3: reset-connection", "2: query "+read)
 }
