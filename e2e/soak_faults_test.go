@@ -5,6 +5,7 @@ package e2e
 import (
 	"context"
 	"fmt"
+	"strconv"
 	"testing"
 	"time"
 
@@ -31,6 +32,7 @@ var faults = []fault{
 	{name: "primary killed, restarted", run: (*soak).restartPrimary},
 	{name: "drained switchover", planned: true, run: (*soak).drainedSwitchover},
 	{name: "reload", planned: true, run: (*soak).reload},
+	{name: "clients vanish", planned: true, run: (*soak).clientsVanish},
 	{name: "primary paused", run: (*soak).pausePrimary},
 }
 
@@ -163,4 +165,49 @@ func (s *soak) pausePrimary() {
 	must(s.T, p.Pause())
 	s.leat.waitState(s.ctx, p, "down")
 	must(s.T, p.Resume())
+}
+
+// clientsVanish: clients that close their connection in a statement leave nothing behind, be it a read, a
+// write, or a transaction with a lock that others wait for.
+func (s *soak) clientsVanish() {
+	const marker = "SLEEP(45)"
+	ctx, cancel := context.WithCancel(s.ctx)
+	db := s.leat.DB("soak")
+	lock := fmt.Sprintf("SELECT * FROM soak WHERE id = %d FOR UPDATE", soakID(0, 0))
+	for _, script := range [][]string{{"SELECT " + marker}, {"DO " + marker}, {"BEGIN", lock, "SELECT " + marker}} {
+		conn, err := db.Conn(ctx)
+		must(s.T, err)
+		last := len(script) - 1
+		for _, query := range script[:last] {
+			_, err := conn.ExecContext(ctx, query)
+			must(s.T, err)
+		}
+		go func() {
+			_, _ = conn.ExecContext(ctx, script[last]) // it is cut
+			conn.Close()
+		}()
+	}
+	s.atWork(marker, "3")
+	cancel()
+	s.atWork(marker, "0")
+}
+
+// atWork waits until so many statements with a text run on the servers.
+func (s *soak) atWork(text, want string) {
+	s.Helper()
+	eventually(s.ctx, s.T, "statements at work", func() error {
+		sum := 0
+		for _, srv := range s.top.Servers {
+			n, err := srv.Value(s.ctx, "SELECT COUNT(*) FROM information_schema.processlist WHERE user = '"+localdb.AppUser+"' AND info LIKE '%"+text+"%'")
+			if err != nil {
+				return err
+			}
+			k, _ := strconv.Atoi(n)
+			sum += k
+		}
+		if got := strconv.Itoa(sum); got != want {
+			return fmt.Errorf("%s run %s, want %s", got, text, want)
+		}
+		return nil
+	})
 }
