@@ -81,10 +81,13 @@ func (s *session) cancelFlight(reason cancelReason) bool {
 	s.flight.reason = reason
 	done := make(chan struct{})
 	s.flight.stopped = done
-	target := s.flight.target
+	conn, target := s.flight.conn, s.flight.target
 	go func() {
 		defer close(done)
 		s.server.cancel(target)
+		if reason == cancelGone { // nobody waits for the reply: a server that doesn't obey is left
+			conn.SetDeadline(time.Now().Add(cancelTimeoutAfter))
+		}
 	}()
 	return true
 }
