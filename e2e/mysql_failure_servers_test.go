@@ -125,7 +125,7 @@ func serverFull(ctx context.Context, t *testing.T, flavor localdb.Flavor) {
 		}
 	})
 	for _, s := range f.top.Servers {
-		must(t, s.Exec(ctx, "SET GLOBAL max_connections = 20")) // root has one more
+		must(t, s.Exec(ctx, "SET GLOBAL max_connections = 10")) // root has one more
 	}
 	for _, query := range []string{"SELECT SLEEP(1)", "INSERT INTO t (v) VALUES (SLEEP(0.1))"} {
 		if err := errors.Join(f.atOnce(60, query)...); err != nil {

@@ -38,7 +38,7 @@ type ledger struct {
 
 func newLedger() *ledger {
 	l := &ledger{done: map[string]int{}, errors: map[string]int{}}
-	l.setPhase("start")
+	l.setPhase(faults[0].name)
 	return l
 }
 
