@@ -84,7 +84,7 @@ type genStatement struct {
 // randomScript makes a script of about n lines.
 func randomScript(seed uint64, flavor localdb.Flavor, n int) []string {
 	g := &generator{Rand: rand.New(rand.NewPCG(seed, 7)), flavor: flavor}
-	for i := range 2 + g.IntN(4) {
+	for i := range 2 + g.IntN(7) {
 		g.clients = append(g.clients, &genClient{number: i + 1})
 	}
 	for len(g.lines) < n {

@@ -232,6 +232,6 @@ func (s *session) watch(now time.Time, cfg *Config) {
 	case !txSince.IsZero() && cfg.TxTimeout > 0 && now.Sub(txSince) > cfg.TxTimeout:
 		s.end(wire.Errorf(wire.CodeTxTimeout, "The transaction was rolled back: it ran for longer than %s (timeouts.tx)", cfg.TxTimeout))
 	case cfg.IdleTimeout > 0 && idle > cfg.IdleTimeout, limit > 0 && idle > limit:
-		s.end(wire.Errorf(wire.CodeIdle, "The client was disconnected by the server because of inactivity."))
+		s.end(wire.Errorf(wire.CodeIdle, "The client was disconnected by the server because of inactivity. See wait_timeout and interactive_timeout for configuring this behavior."))
 	}
 }

@@ -247,6 +247,9 @@ func (s *session) say(err error) {
 	default:
 		return
 	}
+	if e.Code == wire.CodeIdle && s.readFacts().Flavor == wire.FlavorMariaDB {
+		return // it closes without a word: clients don't expect one
+	}
 	if !s.client.Torn() {
 		s.client.SendError(e)
 		s.client.Flush()

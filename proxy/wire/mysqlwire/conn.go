@@ -235,10 +235,15 @@ func (c *Conn) Reset(deadline time.Time) error {
 	c.stmts = serverStmts{}
 	c.command(ComResetConnection, "")
 	c.command(ComQuery, initSQL(c.flavor, c.readOnly, c.base))
+	replies := 2
+	if db := c.state.Database(); db != "" && c.flavor == wire.FlavorMariaDB { // it forgets the database's charset
+		c.command(ComInitDB, db)
+		replies++
+	}
 	if err := c.out.flush(); err != nil {
 		return err
 	}
-	for range 2 {
+	for range replies {
 		if err := c.readOK(); err != nil {
 			return err
 		}
