@@ -76,8 +76,8 @@ func (s *soak) calm(operations int64) {
 
 func (s *soak) healthy() { s.Helper(); s.leat.waitHealthy(s.ctx, s.top) }
 
-// killPrimary: a replica takes over, and the old primary, which may have writes that nobody else has, is
-// made anew.
+// killPrimary: a replica takes over, and the old primary follows it. If it has writes that nobody else has,
+// it is made anew.
 func (s *soak) killPrimary() {
 	old := s.top.Primary()
 	old.Kill()
@@ -90,7 +90,7 @@ func (s *soak) killPrimary() {
 		}
 		return nil
 	})
-	must(s.T, s.top.Rebuild(s.ctx, s.top.Index(old)))
+	must(s.T, s.top.Rejoin(s.ctx, s.top.Index(old)))
 	must(s.T, s.top.WaitSynced(s.ctx))
 }
 

@@ -63,3 +63,28 @@ func (t *Topology) Rebuild(ctx context.Context, i int) error {
 	}
 	return t.Follow(ctx, s)
 }
+
+// Rejoin starts server i, which died as the primary, as a replica of the one that took over: with its data
+// if the new primary has all of it, else made anew.
+func (t *Topology) Rejoin(ctx context.Context, i int) error {
+	s := t.Servers[i]
+	if t.Flavor == MariaDB { // whose positions don't tell which server's writes they count
+		return t.Rebuild(ctx, i)
+	}
+	s.opts.ReadOnly = true
+	if err := s.start(ctx); err != nil {
+		return err
+	}
+	has, err := s.Value(ctx, t.sql().position)
+	if err != nil {
+		return err
+	}
+	same, err := t.Primary().Value(ctx, "SELECT GTID_SUBSET("+quote(has)+", @@GLOBAL.gtid_executed)")
+	if err != nil {
+		return err
+	}
+	if same != "1" {
+		return t.Rebuild(ctx, i)
+	}
+	return t.Follow(ctx, s)
+}
