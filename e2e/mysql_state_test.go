@@ -14,23 +14,21 @@ import (
 func init() {
 	addMySQLCase(97, "matrix of session variables", testVariableMatrix)
 	for n, c := range stateScripts {
-		addMySQLCase(n, c.name, func(ctx context.Context, t *testing.T, flavor localdb.Flavor) {
-			newDiffer(ctx, t, flavor).check(ctx, t, flavor, c.script)
-		})
+		addStageCase(n, c.name, func(s *stage) { s.check(c.script) })
 	}
 }
 
 // check runs a script both ways under each set of flags, or those that it names.
-func (d *differ) check(ctx context.Context, t *testing.T, flavor localdb.Flavor, text string) {
-	t.Helper()
-	s, err := parseScript(text)
+func (s *stage) check(text string) {
+	s.Helper()
+	parsed, err := parseScript(text)
 	if err != nil {
-		t.Fatal(err)
+		s.Fatal(err)
 	}
 	var lines []string
-	for _, line := range s.lines { // a line for one flavor begins with its name
+	for _, line := range parsed.lines { // a line for one flavor begins with its name
 		if only, rest, ok := strings.Cut(line, "| "); ok && (only == string(localdb.MySQL) || only == string(localdb.MariaDB)) {
-			if only != string(flavor) {
+			if only != string(s.flavor) {
 				continue
 			}
 			line = rest
@@ -38,13 +36,11 @@ func (d *differ) check(ctx context.Context, t *testing.T, flavor localdb.Flavor,
 		lines = append(lines, line)
 	}
 	sets := flagSets
-	if s.flags != nil {
-		sets = [][]string{s.flags}
+	if parsed.flags != nil {
+		sets = [][]string{parsed.flags}
 	}
 	for _, flags := range sets {
-		if err := d.compare(ctx, flags, lines); err != nil {
-			t.Error(err)
-		}
+		s.sameAs(flags, lines...)
 	}
 }
 

@@ -259,6 +259,9 @@ func (g *generator) prepare(c *genClient) {
 	}
 	p := texts[g.IntN(len(texts))]
 	g.add(c, "prepare %s %s", name, p.sql)
+	if strings.Contains(p.sql, "nope") {
+		return // it fails, and what the name stood for before stays
+	}
 	for i := range c.statements {
 		if c.statements[i].name == name {
 			c.statements = append(c.statements[:i], c.statements[i+1:]...)
