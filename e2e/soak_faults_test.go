@@ -6,6 +6,7 @@ import (
 	"context"
 	"fmt"
 	"strconv"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -55,6 +56,7 @@ type soak struct {
 	began  time.Time
 	before resources
 	round  int
+	slow   atomic.Bool // the clients hold back
 }
 
 func (s *soak) replica() *localdb.Server {
@@ -90,8 +92,15 @@ func (s *soak) killPrimary() {
 		}
 		return nil
 	})
+	s.slow.Store(true) // a server made anew has all history to catch up with
+	defer s.slow.Store(false)
 	must(s.T, s.top.Rejoin(s.ctx, s.top.Index(old)))
-	must(s.T, s.top.WaitSynced(s.ctx))
+	for began := time.Now(); ; began = time.Now() {
+		must(s.T, s.top.WaitSynced(s.ctx))
+		if time.Since(began) < 2*time.Second {
+			return
+		}
+	}
 }
 
 func (s *soak) pauseReplica() {

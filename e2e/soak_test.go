@@ -129,11 +129,14 @@ func (s *soak) startClients() (clients []*soakClient, stop func()) {
 	wg.Go(func() { // the pace: the machine has other work, too
 		tick := time.NewTicker(soakPace)
 		defer tick.Stop()
-		for {
+		for n := 0; ; n++ {
 			select {
 			case <-ctx.Done():
 				return
 			case <-tick.C:
+			}
+			if s.slow.Load() && n%10 != 0 {
+				continue
 			}
 			select {
 			case <-ctx.Done():
