@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net"
 	"net/netip"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -65,6 +66,7 @@ type session struct {
 
 // shown is what others may see of a session.
 type shown struct {
+	program  string // at most maxProgram bytes
 	database string
 	pinned   string // the reasons to hold the conn, in words
 	server   string // the address of the conn that is held or in use
@@ -154,9 +156,18 @@ func (s *session) begin(a *wire.Arrival) {
 	s.pins, s.cursors, s.last = nil, nil, lastStatement{insertID: "0"}
 	s.mu.Lock()
 	s.user = s.world.users[a.User]
-	s.shown = shown{database: a.State.Database(), since: time.Now()}
+	s.shown = shown{program: program(a), database: a.State.Database(), since: time.Now()}
 	s.active.Store(time.Now().UnixNano())
 	s.mu.Unlock()
+}
+
+// maxProgram bounds what is kept of a client's name for itself, in bytes.
+const maxProgram = 64
+
+// program is what a client calls itself.
+func program(a *wire.Arrival) string {
+	name := a.Attributes["program_name"]
+	return strings.ToValidUTF8(name[:min(len(name), maxProgram)], "?")
 }
 
 func (s *session) userName() string {

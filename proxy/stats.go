@@ -47,6 +47,7 @@ type SessionInfo struct {
 	ID       uint32    `json:"id"`
 	User     string    `json:"user"`
 	Remote   string    `json:"remote"`
+	Program  string    `json:"program"` // what the client calls itself: its connection attribute program_name
 	Database string    `json:"database"`
 	Pinned   string    `json:"pinned"` // why it holds a conn; empty if it doesn't
 	Server   string    `json:"server"` // the server whose conn it holds or uses
@@ -152,7 +153,7 @@ func (s *Server) Sessions() []SessionInfo {
 	for _, ss := range all {
 		ss.mu.Lock()
 		info := SessionInfo{
-			ID: ss.id, User: ss.user.Name, Remote: ss.remote.String(), Database: ss.shown.database, Pinned: ss.shown.pinned,
+			ID: ss.id, User: ss.user.Name, Remote: ss.remote.String(), Program: ss.shown.program, Database: ss.shown.database, Pinned: ss.shown.pinned,
 			Server: ss.shown.server, Since: ss.shown.since, Busy: ss.busy.Load(), Digest: ss.shown.digest,
 		}
 		if f := ss.flight.conn; f != nil {

@@ -134,7 +134,7 @@ func (c control) Sessions() []admin.Session {
 	out := make([]admin.Session, 0, len(list))
 	for _, s := range list {
 		session := admin.Session{
-			ID: s.ID, User: s.User, Remote: s.Remote, Database: s.Database,
+			ID: s.ID, User: s.User, Remote: s.Remote, Program: s.Program, Database: s.Database,
 			Pinned: s.Pinned, Server: s.Server, Since: s.Since, Busy: s.Busy,
 		}
 		if s.Digest != 0 {

@@ -206,6 +206,7 @@ type session struct {
 	ID       uint32    `json:"id"`
 	User     string    `json:"user"`
 	Remote   string    `json:"remote"`
+	Program  string    `json:"program"`
 	Database string    `json:"database"`
 	Pinned   string    `json:"pinned"`
 	Server   string    `json:"server"`

@@ -293,9 +293,9 @@ func (o *options) sessionsCommand() *cobra.Command {
 }
 
 func (o *options) showSessions(list []session) {
-	t := o.table("id", "user", "from", "database", "connected", "server", "pinned because of", "running")
+	t := o.table("id", "user", "from", "program", "database", "connected", "server", "pinned because of", "running")
 	for _, s := range list {
-		t.row(s.ID, s.User, s.Remote, s.Database, since(s.Since), s.Server, s.Pinned, s.Digest)
+		t.row(s.ID, s.User, s.Remote, s.Program, s.Database, since(s.Since), s.Server, s.Pinned, s.Digest)
 	}
 	t.print("no clients")
 }

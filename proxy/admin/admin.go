@@ -181,6 +181,7 @@ type Session struct {
 	ID       uint32    `json:"id"`
 	User     string    `json:"user"`
 	Remote   string    `json:"remote"`
+	Program  string    `json:"program,omitempty"` // what the client calls itself
 	Database string    `json:"database"`
 	Pinned   string    `json:"pinned,omitempty"` // why it keeps its conn
 	Server   string    `json:"server,omitempty"` // whose conn it has now
