@@ -216,6 +216,10 @@ func (s *session) judge(r *wire.Request, t *try, out *wire.Outcome, err error) (
 	case errors.Is(err, wire.ErrClientGone), errors.Is(err, wire.ErrTooLarge):
 		return false, err
 	}
+	var refused *wire.ServerError
+	if errors.As(err, &refused) && t.conn != nil { // to prepare the statement
+		return mayRepeat && s.misplaced(r, t, refused), s.inOwnWords(t, refused)
+	}
 	var lost *wire.SendError
 	if !errors.As(err, &lost) {
 		return false, err // refused before anything was sent
@@ -255,10 +259,7 @@ func (s *session) misplaced(r *wire.Request, t *try, e *wire.ServerError) bool {
 	}
 	if t.conn.Role() == wire.Replica && !t.primary {
 		s.server.counters.misroutes.Add(1)
-		plan := s.world.router.Misrouted(t.plan)
-		if r.Kind == wire.Execute {
-			r.Stmt.Plan = plan
-		}
+		s.rememberWrite(r, t.plan)
 		s.server.log.LogAttrs(s.ctx, slog.LevelWarn, "a replica refused a statement that was taken for a read: it goes to the primary from now on",
 			slog.String("digest", digestText(t.plan.Digest)), slog.String("server", t.server), slog.Uint64("code", uint64(e.Number)))
 	}
@@ -269,6 +270,15 @@ func (s *session) misplaced(r *wire.Request, t *try, e *wire.ServerError) bool {
 // errReadOnlyTx is a server's word for a write in a READ ONLY transaction: the session's own one, or
 // that of a conn to a replica.
 const errReadOnlyTx = 1792
+
+// rememberWrite makes the router remember that a statement writes, and the prepared statement that it is of.
+func (s *session) rememberWrite(r *wire.Request, plan *router.Plan) {
+	if r.Stmt == nil {
+		s.world.router.Misrouted(plan)
+		return
+	}
+	r.Stmt.Plan = s.world.router.Misrouted(r.Stmt.Plan.(*router.Plan))
+}
 
 // refusesWrites reports whether an error says that the server, or the conn, is read-only or about to go.
 func refusesWrites(e *wire.ServerError) bool {
