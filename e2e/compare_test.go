@@ -137,6 +137,25 @@ func (d *differ) runOn(ctx context.Context, address string, s *script) ([]result
 	return runScript(ctx, address, &run)
 }
 
+// prepared leaves out what uses a statement that no line before prepares.
+func prepared(lines []string) []string {
+	known := map[string]bool{}
+	return slices.DeleteFunc(lines, func(line string) bool {
+		client, command, _ := strings.Cut(line, ": ")
+		words := strings.Fields(command)
+		if len(words) < 2 {
+			return false
+		}
+		switch name := client + " " + words[1]; words[0] {
+		case "prepare":
+			known[name] = true
+		case "execute", "close", "reset":
+			return !known[name]
+		}
+		return false
+	})
+}
+
 // shrink cuts a differing script down, by leaving out ever smaller runs of lines as long as a difference
 // remains. It stops after tries runs.
 func (d *differ) shrink(ctx context.Context, s *script, tries int) *script {
@@ -144,7 +163,7 @@ func (d *differ) shrink(ctx context.Context, s *script, tries int) *script {
 		cut := false
 		for at := 0; at < len(s.lines) && tries > 0; {
 			shorter := *s
-			shorter.lines = slices.Concat(s.lines[:at], s.lines[min(at+size, len(s.lines)):])
+			shorter.lines = prepared(slices.Concat(s.lines[:at], s.lines[min(at+size, len(s.lines)):]))
 			tries--
 			var different *errDifferent
 			if errors.As(d.compareScript(ctx, &shorter), &different) {
