@@ -333,7 +333,8 @@ func (p *pool) closeReason(c *Conn, dirty bool, now time.Duration) string {
 }
 
 // offer gives a free conn to the first waiter that it fits, or makes it idle. When the first in
-// the queue was passed too often the conn itself must go: it is returned, to be closed.
+// the queue was passed too often, or the server is being drained, the conn itself must go: it is
+// returned, to be closed.
 func (p *pool) offer(c *Conn, now time.Duration) (misfit *Conn) {
 	head := p.waiters.Front()
 	for e := head; e != nil; e = e.Next() {
@@ -349,6 +350,10 @@ func (p *pool) offer(c *Conn, now time.Duration) (misfit *Conn) {
 				return c
 			}
 		}
+	}
+	if p.server.drained.Load() { // since it was dialled
+		p.forget(c)
+		return c
 	}
 	p.link(c, now)
 	p.fill()
