@@ -312,3 +312,55 @@ func TestDrain(t *testing.T) {
 		}
 	})
 }
+
+// A log-in that was under way when its server was drained leaves no conn there.
+func TestDrainWhileDialling(t *testing.T) {
+	w, cfg := one()
+	run(t, w, cfg, func(t *testing.T, b *Backend) {
+		w.set(addrP, func(s *fakeServer) { s.dialTime = time.Second })
+		ctx, cancel := context.WithCancel(t.Context())
+		gaveUp := make(chan error)
+		go func() {
+			_, err := b.Acquire(ctx, write())
+			gaveUp <- err
+		}()
+		synctest.Wait()
+		cancel()
+		if err := <-gaveUp; err == nil {
+			t.Fatal("got a conn, want it cancelled")
+		}
+		if err := b.Drain(addrP); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(2 * time.Second)
+		if st := status(t, b, addrP); st.Opened == 0 || st.Idle+st.Lent+st.Dialing != 0 {
+			t.Errorf("got %+v, want no conn on the drained server", st)
+		}
+	})
+}
+
+// A primary that is put back must say once more that it is one: it may have been replaced meanwhile.
+func TestUndrainAsksAgain(t *testing.T) {
+	w, cfg := one()
+	run(t, w, cfg, func(t *testing.T, b *Backend) {
+		id := cfg.Shards[0].ID
+		if err := b.Drain(addrP); err != nil {
+			t.Fatal(err)
+		}
+		if b.HasPrimary(id) {
+			t.Error("a drained server is the primary")
+		}
+		w.set(addrP, func(s *fakeServer) { s.stalled = true })
+		if err := b.Undrain(addrP); err != nil {
+			t.Fatal(err)
+		}
+		if b.HasPrimary(id) {
+			t.Error("a server that was put back is the primary before it was asked")
+		}
+		w.set(addrP, func(s *fakeServer) { s.stalled = false })
+		time.Sleep(3 * time.Second)
+		if !b.HasPrimary(id) {
+			t.Error("a server that was put back and asked isn't the primary")
+		}
+	})
+}
