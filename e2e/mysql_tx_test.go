@@ -45,7 +45,7 @@ func flagsDecide(s *stage) {
 func autocommitOff(s *stage) {
 	s.same("query SET autocommit = 0", "query SELECT 1", "query DO 0", "query SELECT COUNT(*) FROM t", "query DO 0",
 		"2: query INSERT INTO a (k) VALUES (670)", "query SELECT COUNT(*) FROM a", "query COMMIT", "query SELECT COUNT(*) FROM a", "query INSERT INTO a (k) VALUES (671)",
-		"2: query SELECT COUNT(*) FROM a", "query COMMIT", "2: query SELECT COUNT(*) FROM a", "query SET autocommit = 1", "query DO 0")
+		"2: query SELECT COUNT(*) FROM a", "query COMMIT", "2: query SELECT COUNT(*) FROM a FOR UPDATE", "query SET autocommit = 1", "query DO 0")
 	c, other := s.client(), s.client()
 	c.query("SET autocommit = 0")
 	c.query("SELECT COUNT(*) FROM t")
@@ -238,7 +238,7 @@ func commitForms(s *stage) {
 		"query SET completion_type = 1", "query BEGIN", "query COMMIT", "query DO 0", "query COMMIT AND NO CHAIN", "query DO 0", "query SET completion_type = 0",
 		"query COMMIT", "query ROLLBACK", "query BEGIN WORK", "query INSERT INTO a (k) VALUES (742)", "query COMMIT WORK", "query SELECT COUNT(*) FROM a",
 		"query COMMIT; BEGIN; COMMIT", "query COMMIT AND CHAIN RELEASE", "query DO 0")
-	s.same("query BEGIN", "query INSERT INTO a (k) VALUES (743)", "query COMMIT RELEASE", "query SELECT 1", "2: query SELECT COUNT(*) FROM a")
+	s.same("query BEGIN", "query INSERT INTO a (k) VALUES (743)", "query COMMIT RELEASE", "query SELECT 1", "2: query SELECT COUNT(*) FROM a FOR UPDATE")
 	s.same("query ROLLBACK RELEASE", "query SELECT 1")
 	s.same("query SET completion_type = 2", "query BEGIN", "query COMMIT", "query SELECT 1")
 }
@@ -339,7 +339,7 @@ func droppedInTx(s *stage) {
 
 func consistentSnapshots(s *stage) {
 	s.same("query START TRANSACTION WITH CONSISTENT SNAPSHOT", "2: query INSERT INTO a (k) VALUES (790)", "query SELECT COUNT(*) FROM a", "2: query SELECT COUNT(*) FROM a",
-		"query SELECT COUNT(*) FROM a", "query COMMIT", "query SELECT COUNT(*) FROM a")
+		"query SELECT COUNT(*) FROM a", "query COMMIT", "query SELECT COUNT(*) FROM a FOR UPDATE")
 	c, other := s.client(), s.client()
 	for _, begin := range []string{"START TRANSACTION WITH CONSISTENT SNAPSHOT", "START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY"} {
 		c.query(begin)
