@@ -20,8 +20,9 @@ type flight struct {
 	since  time.Time
 	class  router.Class
 	reason cancelReason
-	// stopped is closed when a cancel under way has ended, whatever it did; nil: none was asked for.
-	stopped chan struct{}
+	// stopped is closed when a cancel under way has ended, whatever it did; nil: none was asked for. landed is
+	// closed when the reply ended, so that a cancel that hasn't begun is given up.
+	stopped, landed chan struct{}
 }
 
 // cancelReason is why Leat stopped a statement.
@@ -45,29 +46,16 @@ func (s *session) takeOff(conn *backend.Conn, plan *router.Plan) {
 
 // land notes that the reply has ended. If a cancel is under way it is waited for, so that it can't hit
 // what the conn does next.
-func (s *session) land(conn *backend.Conn) cancelReason {
+func (s *session) land() cancelReason {
 	s.mu.Lock()
 	f := s.flight
 	s.flight = flight{}
 	s.mu.Unlock()
 	if f.stopped != nil {
+		close(f.landed)
 		<-f.stopped
 	}
 	return f.reason
-}
-
-// cleanse gets rid of a cancel that may have come too late and would stop the next statement: a conn
-// that is held is asked a question, which takes the cancel upon itself; any other was never given back dirty.
-func (s *session) cleanse(conn *backend.Conn) error {
-	if s.conn != conn {
-		return nil
-	}
-	for range 2 {
-		if err := conn.Ping(); err == nil {
-			return nil
-		}
-	}
-	return nil
 }
 
 // cancelFlight asks the server to stop what the session runs. It returns at once; false means that
@@ -79,12 +67,12 @@ func (s *session) cancelFlight(reason cancelReason) bool {
 		return false
 	}
 	s.flight.reason = reason
-	done := make(chan struct{})
-	s.flight.stopped = done
+	done, landed := make(chan struct{}), make(chan struct{})
+	s.flight.stopped, s.flight.landed = done, landed
 	conn, target := s.flight.conn, s.flight.target
 	go func() {
 		defer close(done)
-		s.server.cancel(target)
+		s.server.cancel(target, landed)
 		if reason == cancelGone { // nobody waits for the reply: a server that doesn't obey is left
 			conn.SetDeadline(time.Now().Add(cancelTimeoutAfter))
 		}
@@ -95,9 +83,14 @@ func (s *session) cancelFlight(reason cancelReason) bool {
 // cancelTimeoutAfter bounds one cancel: a new connection, a log-in and a KILL.
 const cancelTimeoutAfter = 5 * time.Second
 
-// cancel stops a statement over a side connection. At most maxCancels run at once.
-func (s *Server) cancel(target backend.Target) {
-	s.cancels <- struct{}{}
+// cancel stops a statement over a side connection. At most maxCancels run at once; one that waits for its
+// turn is given up when the statement has landed.
+func (s *Server) cancel(target backend.Target, landed <-chan struct{}) {
+	select {
+	case s.cancels <- struct{}{}:
+	case <-landed:
+		return
+	}
 	defer func() { <-s.cancels }()
 	ctx, done := context.WithTimeout(context.Background(), cancelTimeoutAfter)
 	defer done()
@@ -110,7 +103,10 @@ func (s *Server) cancel(target backend.Target) {
 const maxCancels = 16
 
 // stop cancels what a conn runs that is about to be discarded: its client has gone.
-func (s *Server) stop(conn *backend.Conn) { s.cancel(conn.Target()) }
+func (s *Server) stop(conn *backend.Conn) {
+	never := make(chan struct{})
+	s.cancel(conn.Target(), never)
+}
 
 // kill serves KILL: of a statement (query) or of a whole client.
 func (s *session) kill(r *wire.Request, id uint32, query bool) error {
@@ -206,6 +202,9 @@ func (s *Server) appendSessions(all []*session) []*session {
 // patience is how long a request may take before its client is looked after.
 const patience = 200 * time.Millisecond
 
+// writeTimeout is how long a client may not take what is sent to it, as MySQL's net_write_timeout.
+const writeTimeout = time.Minute
+
 // watch looks after one session.
 func (s *session) watch(now time.Time, cfg *Config) {
 	s.mu.Lock()
@@ -215,6 +214,8 @@ func (s *session) watch(now time.Time, cfg *Config) {
 		took := now.Sub(active)
 		switch {
 		case took < patience:
+		case s.client.Stalled(now) > writeTimeout:
+			s.client.Close()
 		case s.client.Gone():
 			s.cancelFlight(cancelGone)
 			s.cancel() // if it waits for a conn

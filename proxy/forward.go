@@ -21,6 +21,7 @@ const maxAttempts = 4
 func (s *session) forward(r *wire.Request, plan *router.Plan) error {
 	start := time.Now()
 	s.forgetFoundRows(plan)
+	s.lost = lostNothing
 	t := try{plan: plan}
 	for {
 		out, err := s.attempt(r, &t)
@@ -29,7 +30,7 @@ func (s *session) forward(r *wire.Request, plan *router.Plan) error {
 			if s.releases(plan) {
 				return errEnd
 			}
-			return nil
+			return s.conclude(nil)
 		}
 		again, answer := s.judge(r, &t, &out, err)
 		if again {
@@ -37,8 +38,21 @@ func (s *session) forward(r *wire.Request, plan *router.Plan) error {
 			continue
 		}
 		s.observe(plan, &out, time.Since(start), answer)
-		return s.fail(answer, &out)
+		return s.fail(r, answer, &out)
 	}
+}
+
+// conclude ends a request. A client whose conn went away with a transaction must have heard of it by the answer,
+// and with state that can't be restored its own connection ends too, as a direct one would.
+func (s *session) conclude(answer error) error {
+	var told *wire.Error
+	switch {
+	case s.lost == lostNothing:
+		return nil
+	case s.lost == lostTx && errors.As(answer, &told) && (told.Code == wire.CodeServerGone || told.Code == wire.CodeUnknownOutcome):
+		return nil
+	}
+	return errEnd
 }
 
 // try is what the attempts at one request have in common.
@@ -48,8 +62,10 @@ type try struct {
 	avoid   *backend.Server // failed the last attempt
 	freed   *backend.Server // made room for prepared statements
 	primary bool            // only the primary will do
-	conn    *backend.Conn   // of the attempt; nil if there was none
+	conn    *backend.Conn   // of the attempt; nil if there was none. It may be somebody else's by now
+	role    wire.Role       // what conn was lent as
 	held    bool            // the conn was held before
+	inTx    bool            // the conn broke with a transaction open
 	server  string
 	reason  cancelReason
 }
@@ -67,7 +83,7 @@ func (s *session) attempt(r *wire.Request, t *try) (out wire.Outcome, err error)
 			return out, unsent(err)
 		}
 	}
-	t.server = t.conn.Server().Address()
+	t.server, t.role = t.conn.Server().Address(), t.conn.Role()
 	if err = s.supply(t); err != nil {
 		s.giveBack(t.conn, err)
 		return out, unsent(err)
@@ -75,30 +91,51 @@ func (s *session) attempt(r *wire.Request, t *try) (out wire.Outcome, err error)
 	conn := t.conn
 	s.takeOff(conn, t.plan)
 	out, err = conn.Do(r, s.client, s.requestOptions(r, t))
-	t.reason = s.land(conn)
+	t.reason = s.land()
 	conn.Done(errorOf(&out, err))
 	s.prepared = out.Prepared != nil
-	s.server.counters.note(conn.Role(), t.plan.Class, &out)
+	s.server.counters.note(conn.Role(), &out)
 	switch {
+	case isRefusal(err):
+		if !t.held {
+			conn.Release()
+		}
 	case err != nil:
-		s.lose(conn, err)
+		s.breakOff(conn, t, err)
 	case out.Err == nil && s.releases(t.plan):
 		s.settlePosition(conn, t.plan, &out)
 		s.drop(conn, "released by its client")
-	case t.reason != notCancelled:
-		s.settle(conn, r, t.plan, &out)
-		err = s.cleanse(conn)
 	default:
 		s.settle(conn, r, t.plan, &out)
+		if t.reason != notCancelled && s.conn == conn {
+			s.absorb(conn)
+		}
 	}
 	return out, err
 }
 
+// absorb lets a cancel that came too late hit a question of Leat's own and not the session's next statement.
+func (s *session) absorb(conn *backend.Conn) {
+	if conn.Ping() != nil && conn.Ping() != nil {
+		s.lose(conn)
+	}
+}
+
+// breakOff gives up a conn in the middle of a request. What it may have written is not on the replicas yet.
+func (s *session) breakOff(conn *backend.Conn, t *try, err error) {
+	if errors.Is(err, wire.ErrClientGone) || errors.Is(err, wire.ErrTooLarge) {
+		s.server.stop(conn) // the server may still be running the statement
+	}
+	if t.plan.Class != router.ClassRead {
+		s.stayOnPrimary(conn.Server())
+	}
+	t.inTx = s.tx != wire.TxIdle && t.held
+	s.lose(conn)
+}
+
 // unsent is the error of a conn that failed before the request was sent; a refusal stays what it is.
 func unsent(err error) error {
-	var refused *wire.ServerError
-	var own *wire.Error
-	if errors.As(err, &refused) || errors.As(err, &own) {
+	if isRefusal(err) {
 		return err
 	}
 	return &wire.SendError{Err: err}
@@ -106,10 +143,14 @@ func unsent(err error) error {
 
 // find acquires a conn for a request of a session that holds none.
 func (s *session) find(r *wire.Request, t *try) (*backend.Conn, error) {
-	if t.plan.Needs&lastValues != 0 && t.count == 1 {
+	if t.plan.Needs&lastValues != 0 {
 		if conn := s.server.backend.Reacquire(s.last.ticket); conn != nil {
-			return conn, nil
+			if t.plan.Class != router.ClassWrite || conn.Role() == wire.Primary {
+				return conn, nil
+			}
+			conn.Release()
 		}
+		s.last.ticket = backend.Ticket{}
 		if err := s.last.missed(t.plan); err != nil && r.Kind != wire.Prepare {
 			return nil, err
 		}
@@ -150,11 +191,11 @@ func (s *session) acquire(plan *router.Plan, t *try) (*backend.Conn, error) {
 			n.Role = wire.Primary
 		}
 	}
-	if n.Role == wire.Replica && s.level(plan) != eventual {
-		if time.Now().Before(s.fresh.primaryUntil) {
+	if n.Role == wire.Replica && s.level(plan) != eventual && len(s.fresh) > 0 {
+		if f := s.freshOf(n.Shard); time.Now().Before(f.primaryUntil) {
 			n.Role = wire.Primary
 		} else {
-			n.Position, n.PositionSince = s.fresh.position, s.fresh.since
+			n.Position, n.PositionSince = f.position, f.since
 		}
 	}
 	return s.server.backend.Acquire(s.ctx, n)
@@ -204,7 +245,7 @@ func mayBeSeveral(sql []byte) bool {
 func (s *session) judge(r *wire.Request, t *try, out *wire.Outcome, err error) (again bool, answer error) {
 	mayRepeat := !out.Replied && !t.held && !r.Long() && t.count < maxAttempts && s.ctx.Err() == nil
 	switch {
-	case !out.Replied && !r.Long() && t.count < maxAttempts && t.conn != nil && t.conn.Server() != t.freed && lacksStatements(out, err):
+	case !out.Replied && !r.Long() && t.count < maxAttempts && t.conn != nil && t.conn.Server() != t.freed && lacksStatements(r, out, err):
 		t.freed = t.conn.Server()
 		t.freed.FreeStatements(time.Now().Add(resetTimeout))
 		return true, nil
@@ -239,25 +280,29 @@ func (s *session) judge(r *wire.Request, t *try, out *wire.Outcome, err error) (
 		return false, wire.Errorf(wire.CodeServerGone, "Lost connection to server %s during query", t.server)
 	case !lost.Sent && !t.held:
 		return false, wire.Errorf(wire.CodeServerGone, "Lost connection to server %s: nothing was sent, try again", t.server)
-	case t.held && s.tx != wire.TxIdle && t.plan.Kind != router.KindCommit:
+	case t.inTx && t.plan.Kind != router.KindCommit:
 		return false, wire.Errorf(wire.CodeServerGone, "Lost connection to server %s during query: the transaction was rolled back, run it again", t.server)
 	}
 	return false, wire.Errorf(wire.CodeUnknownOutcome, "Lost connection to server %s during query: whether the statement took effect is unknown, look before you run it again", t.server)
 }
 
-// lacksStatements reports whether a server refused to prepare a statement since it has too many.
-func lacksStatements(out *wire.Outcome, err error) bool {
+// lacksStatements reports whether a server refused to prepare a statement since it has too many. What a
+// statement that ran says of its own is none of that.
+func lacksStatements(r *wire.Request, out *wire.Outcome, err error) bool {
 	refused := out.Err
-	return (refused != nil || errors.As(err, &refused)) && refused.Number == 1461
+	if err != nil && !errors.As(err, &refused) || err == nil && r.Kind != wire.Prepare {
+		return false
+	}
+	return refused.Number == 1461
 }
 
 // misplaced reports whether a server refused a statement only because it takes no writes, so that it may be
 // sent to the primary, or to the one that is about to become it.
 func (s *session) misplaced(r *wire.Request, t *try, e *wire.ServerError) bool {
-	if !refusesWrites(e) || e.Number == errReadOnlyTx && t.conn.Role() == wire.Primary {
+	if !refusesWrites(e) || e.Number == errReadOnlyTx && t.role == wire.Primary {
 		return false
 	}
-	if t.conn.Role() == wire.Replica && !t.primary {
+	if t.role == wire.Replica && !t.primary {
 		s.server.counters.misroutes.Add(1)
 		s.rememberWrite(r, t.plan)
 		s.server.log.LogAttrs(s.ctx, slog.LevelWarn, "a replica refused a statement that was taken for a read: it goes to the primary from now on",
@@ -309,7 +354,7 @@ func (s *session) inOwnWords(t *try, e *wire.ServerError) error {
 	switch {
 	case t.reason == cancelTimeout:
 		return errQueryTimeout
-	case s.tx == wire.TxReadOnly && t.held && t.conn.Role() == wire.Replica && refusesWrites(e):
+	case s.tx == wire.TxReadOnly && t.held && t.role == wire.Replica && refusesWrites(e):
 		return &wire.ServerError{Number: errReadOnlyTx, SQLState: "25006", Message: s.readOnlyText()}
 	}
 	return e
@@ -324,21 +369,23 @@ func (s *session) readOnlyText() string {
 }
 
 // fail answers a request that won't be tried again. An error ends the session.
-func (s *session) fail(answer error, out *wire.Outcome) error {
+func (s *session) fail(r *wire.Request, answer error, out *wire.Outcome) error {
 	if errors.Is(answer, wire.ErrClientGone) || errors.Is(answer, wire.ErrTooLarge) {
 		return answer
 	}
 	if out.Replied && out.Err != nil {
-		return nil // the error was passed on in its place
+		return s.conclude(nil) // the error was passed on in its place
 	}
 	if s.client.Torn() {
 		return errEnd
 	}
-	s.sendAny(answer)
-	if s.lostState() {
-		return errEnd
+	if r.Long() { // the answer comes behind the whole request
+		if err := s.client.Finish(r); err != nil {
+			return err
+		}
 	}
-	return nil
+	s.sendAny(answer)
+	return s.conclude(answer)
 }
 
 // errorOf is what the backend's passive health learns of a request.

@@ -14,14 +14,16 @@ import (
 // lastStatement is what is known of a session's last statement.
 type lastStatement struct {
 	ticket          backend.Ticket // of the conn it ran on, as long as nobody else uses it
-	insertID        string         // decimal
+	insertID        string         // decimal, or unknownID
 	insertIDPending bool           // only the conn that is held knows
 	rowCount        int64
 	foundRows       uint64
 	warnings        uint16
 	failed          bool
-	lost            bool // state that can't be restored is gone
 }
+
+// unknownID is the last insert id of a session whose conn was lost before it was asked.
+const unknownID = ""
 
 // note keeps what a reply tells.
 func (l *lastStatement) note(plan *router.Plan, out *wire.Outcome) {
@@ -85,8 +87,11 @@ func (l *lastStatement) override(plan *router.Plan, id uint32, own bool) *wire.O
 
 // supply puts into the conn what the statement reads of the one before.
 func (s *session) supply(t *try) error {
-	if t.plan.Needs&router.LastInsertID == 0 || s.last.insertIDPending {
+	switch {
+	case t.plan.Needs&router.LastInsertID == 0 || s.last.insertIDPending:
 		return nil
+	case s.last.insertID == unknownID:
+		return wire.Errorf(wire.CodeNotSupported, "LAST_INSERT_ID() is not known any more: the connection that had it was lost")
 	}
 	return t.conn.SetLastInsertID(s.last.insertID)
 }

@@ -12,6 +12,7 @@ import (
 
 	"leat/proxy/wire"
 	"leat/router"
+	"leat/shard"
 )
 
 // isLocal reports whether statements of a kind are answered by Leat.
@@ -102,7 +103,11 @@ func (s *session) show(what string) {
 		sort.Slice(rows, func(i, j int) bool { return rows[i][0] < rows[j][0] })
 		s.client.SendRows([]string{"id", "user", "database", "server", "reason"}, rows)
 	case "position":
-		s.client.SendRows([]string{"shard", "position"}, [][]string{{string(s.fresh.position.Shard), s.fresh.position.String()}})
+		var rows [][]string
+		for _, f := range s.fresh {
+			rows = append(rows, []string{string(f.shard), f.position.String()})
+		}
+		s.client.SendRows([]string{"shard", "position"}, rows)
 	default:
 		s.client.SendError(wire.Errorf(wire.CodeBadValue, "LEAT SHOW takes SERVERS, PINNED or POSITION"))
 	}
@@ -122,7 +127,7 @@ func (s *session) explain(sql string) {
 	if s.conn != nil {
 		e.Server, e.Rule = s.conn.Server().Address(), "the session holds its conn: "+s.shown.pinned
 		e.Role = s.conn.Role().String()
-	} else if e.Role == wire.Replica.String() && time.Now().Before(s.fresh.primaryUntil) {
+	} else if e.Role == wire.Replica.String() && time.Now().Before(s.freshOf(shard.ID(e.Shard)).primaryUntil) {
 		e.Role, e.Rule = wire.Primary.String(), "the session wrote and its position isn't known"
 	}
 	s.client.SendRows([]string{"property", "value"}, e.rows())

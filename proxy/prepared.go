@@ -22,6 +22,7 @@ func (s *session) prepare(r *wire.Request) error {
 		s.client.SendError(wire.Errorf(wire.CodeNotSupported, "This command is answered by Leat and can't be prepared: send it as text"))
 		return nil
 	}
+	s.prepared = false
 	s.client.Identify(r.Stmt, string(r.SQL), s.state)
 	r.Stmt.Plan = plan
 	if err := s.forward(r, preparePlan(plan)); err != nil {
@@ -62,6 +63,7 @@ func (s *session) execute(r *wire.Request) error {
 	if r.Cursor && plan.Class == router.ClassRead {
 		plan = &cursorPlan
 	}
+	defer s.client.Executed(r.Stmt)
 	return s.forward(r, plan)
 }
 
@@ -102,8 +104,9 @@ func (s *session) closeStatement(r *wire.Request) error {
 	delete(s.cursors, r.Stmt)
 	s.setPin(router.PinCursor, len(s.cursors) > 0)
 	if err := s.conn.CloseStatement(r.Stmt); err != nil {
-		s.lose(s.conn, &wire.SendError{Err: err})
-		return nil
+		s.lost = lostNothing
+		s.lose(s.conn)
+		return s.conclude(nil)
 	}
 	if mayRelease(s.tx, s.pins) {
 		s.release()

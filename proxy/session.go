@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net"
 	"net/netip"
+	"runtime/debug"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -45,8 +46,9 @@ type session struct {
 	cursors     map[*wire.Statement]bool
 	consistency string
 	last        lastStatement
-	fresh       freshness
-	prepared    bool // the last request prepared a statement
+	fresh       []freshness // by shard; a handful at most
+	lost        lost        // went away in the current request
+	prepared    bool        // the current request prepared a statement
 	need        backend.Need
 	options     wire.Options
 
@@ -75,8 +77,9 @@ type shown struct {
 	digest   uint64
 }
 
-// freshness is what the session must be able to read.
+// freshness is what the session must be able to read of a shard.
 type freshness struct {
+	shard    shard.ID
 	position shard.Position // of its last write
 	since    time.Time      // when that was taken
 	// primaryUntil keeps reads on the primary after a write whose position isn't known.
@@ -105,13 +108,17 @@ func (s *session) login(nc net.Conn) error {
 	s.defaults = greeting.Defaults
 	s.client, s.arrival, err = s.acceptor.Accept(nc, &wire.Welcome{
 		Greeting: greeting, ID: s.id, From: from, TLS: cfg.TLS, TLSRequired: cfg.TLSRequired,
-		LocalInfile: cfg.LocalInfile, MaxPacket: cfg.MaxPacket, Lookup: s.world.lookup,
+		LocalInfile: cfg.LocalInfile, MaxPacket: cfg.MaxPacket,
+		Lookup: func(user string, from netip.Addr) (wire.Credential, bool) { // also when it changes its user, later
+			return s.server.world.Load().lookup(user, from)
+		},
 	})
 	if err != nil {
 		return err
 	}
-	s.begin(s.arrival)
-	err = s.checkDatabase()
+	if err = s.begin(s.arrival); err == nil {
+		err = s.checkDatabase()
+	}
 	nc.SetDeadline(time.Now().Add(cfg.HandshakeTimeout)) // a wait for a conn isn't the client's
 	if err != nil {
 		s.client.Refuse(err)
@@ -150,15 +157,21 @@ func (s *session) origin(nc net.Conn) (netip.Addr, error) {
 }
 
 // begin starts the session over for a user who has just logged in.
-func (s *session) begin(a *wire.Arrival) {
+func (s *session) begin(a *wire.Arrival) error {
+	s.world = s.server.world.Load()
+	user := s.world.users[a.User]
+	if user == nil {
+		return wire.Errorf(wire.CodeAccessDenied, "Access denied: the user was removed from Leat's config")
+	}
 	s.arrival, s.state = a, a.State
 	s.consistency = s.world.cfg.Consistency
 	s.pins, s.cursors, s.last = nil, nil, lastStatement{insertID: "0"}
 	s.mu.Lock()
-	s.user = s.world.users[a.User]
+	s.user = user
 	s.shown = shown{program: program(a), database: a.State.Database(), since: time.Now()}
 	s.active.Store(time.Now().UnixNano())
 	s.mu.Unlock()
+	return nil
 }
 
 // maxProgram bounds what is kept of a client's name for itself, in bytes.
@@ -209,6 +222,7 @@ func (s *session) visitDatabase(t *try) (err error) {
 // run serves the client's requests until it leaves or has to.
 func (s *session) run() {
 	defer s.finish()
+	defer s.survive()
 	var r wire.Request
 	for {
 		err := s.client.ReadRequest(&r)
@@ -265,6 +279,26 @@ func (s *session) say(err error) {
 		s.client.SendError(e)
 		s.client.Flush()
 	}
+}
+
+// survive keeps one client's trouble from the others: a bug that it met ends its session, and its conn.
+func (s *session) survive() {
+	r := recover()
+	if r == nil {
+		return
+	}
+	s.server.log.LogAttrs(s.ctx, slog.LevelError, "a session was ended by a bug in Leat: please report it",
+		slog.Uint64("client", uint64(s.id)), slog.Any("panic", r), slog.String("stack", string(debug.Stack())))
+	s.mu.Lock()
+	conn := s.flight.conn
+	s.mu.Unlock()
+	if conn == nil {
+		conn = s.conn
+	}
+	if conn != nil {
+		conn.Discard("panic")
+	}
+	s.conn = nil
 }
 
 // finish gives back what the session holds.
@@ -451,8 +485,10 @@ func (s *session) changeUser(r *wire.Request) error {
 	s.client.DropStatements()
 	s.client.SetTracker("", "")
 	s.tx = wire.TxIdle
-	s.begin(a)
-	if err := s.checkDatabase(); err != nil {
+	if err = s.begin(a); err == nil {
+		err = s.checkDatabase()
+	}
+	if err != nil {
 		s.sendAny(err)
 		return errEnd
 	}

@@ -3,6 +3,7 @@ package proxy
 // stats.go: the counters behind the metrics, and the lists that operators see.
 
 import (
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -69,7 +70,7 @@ const (
 // pinReasons are all reasons there are: the counters' labels are bounded by them.
 var pinReasons = []string{
 	router.PinUserVars, router.PinTempTable, router.PinLocks, router.PinReadLock, router.PinInstance, router.PinSequence, router.PinUserLock, router.PinHandler, router.PinCursor,
-	router.PinPrepare, router.PinCall, router.PinXA, router.PinNextTx, router.PinRole, router.PinVariable, router.PinUnknown, router.PinDiagnostic, router.PinInstance, router.PinSequence,
+	router.PinPrepare, router.PinCall, router.PinXA, router.PinNextTx, router.PinRole, router.PinVariable, router.PinUnknown, router.PinDiagnostic,
 }
 
 type counters struct {
@@ -95,7 +96,7 @@ func (c *counters) pinned(reason string) {
 }
 
 // note counts one request that a server answered.
-func (c *counters) note(role wire.Role, class router.Class, out *wire.Outcome) {
+func (c *counters) note(role wire.Role, out *wire.Outcome) {
 	if role == wire.Replica {
 		c.toReplica.Add(1)
 	} else {
@@ -139,8 +140,10 @@ func (s *Server) Stats() Stats {
 	}
 	for _, ss := range s.Sessions() {
 		st.ClientsNow++
-		if ss.Pinned != "" {
-			st.PinnedNow[ss.Pinned]++
+		for _, reason := range strings.Split(ss.Pinned, pinSeparator) {
+			if reason != "" {
+				st.PinnedNow[reason]++
+			}
 		}
 	}
 	return st

@@ -3,7 +3,6 @@ package proxy
 // tx.go: when a session holds its conn, and when it gives it back.
 
 import (
-	"errors"
 	"slices"
 	"strings"
 	"time"
@@ -11,6 +10,7 @@ import (
 	"leat/proxy/backend"
 	"leat/proxy/wire"
 	"leat/router"
+	"leat/shard"
 )
 
 // mayRelease reports whether a conn carries nothing of its session but what can be restored elsewhere.
@@ -18,18 +18,21 @@ func mayRelease(tx wire.TxState, pins []string) bool {
 	return tx == wire.TxIdle && len(pins) == 0
 }
 
-// settle takes what a reply said into the session, and then keeps the conn or gives it back.
+// settle takes what a reply said into the session, and then keeps the conn or gives it back. When what the
+// statement did to the session can't be learned, the conn is closed and the session must end.
 func (s *session) settle(conn *backend.Conn, r *wire.Request, plan *router.Plan, out *wire.Outcome) {
-	if err := s.learn(conn, r, plan, out); err != nil {
-		s.lose(conn, &wire.SendError{Err: err, Sent: true})
+	s.tx = out.Tx
+	err := s.learn(conn, r, plan, out)
+	if err == nil && s.tx == wire.TxUnknown { // an error reply doesn't tell the transaction's state
+		err = conn.Ping()
+		s.tx = conn.Tx()
+	}
+	if err != nil || s.tx == wire.TxUnknown {
+		s.lost = lostState
+		s.drop(conn, "what a statement did to it can't be learned")
 		return
 	}
 	s.state = conn.State()
-	s.settleTx(conn, out)
-	if s.tx == wire.TxUnknown {
-		s.lose(conn, &wire.SendError{Err: errNoState, Sent: true})
-		return
-	}
 	s.settlePins(r, plan, out)
 	s.settlePosition(conn, plan, out)
 	if r.Kind != wire.Prepare || out.Err != nil { // preparing leaves what can be asked about
@@ -48,34 +51,19 @@ func (s *session) settle(conn *backend.Conn, r *wire.Request, plan *router.Plan,
 
 // learn asks for what a SET did and its reply didn't tell.
 func (s *session) learn(conn *backend.Conn, r *wire.Request, plan *router.Plan, out *wire.Outcome) error {
-	if len(plan.Trackers)+len(plan.Untracked) == 0 || r.Kind == wire.Prepare {
-		return nil
-	}
-	if out.Err != nil {
-		if plan.Statements > 1 {
+	trackers, untracked := plan.Trackers, plan.Untracked
+	if r.Kind == wire.Prepare || out.Err != nil {
+		if r.Kind != wire.Prepare && plan.Statements > 1 && len(trackers)+len(untracked) > 0 {
 			s.pin(router.PinUnknown) // some of them were run
 		}
-		return nil
+		trackers, untracked = nil, nil
 	}
-	if len(plan.Trackers) > 0 {
-		if err := conn.TakeTrackers(s.client, plan.Trackers); err != nil {
+	if len(trackers) > 0 {
+		if err := conn.TakeTrackers(s.client, trackers); err != nil {
 			return err
 		}
 	}
-	return conn.Learn(plan.Untracked)
-}
-
-var errNoState = errors.New("the server did not tell the transaction's state")
-
-// settleTx learns the transaction state. An error reply doesn't tell it, so a ping asks.
-func (s *session) settleTx(conn *backend.Conn, out *wire.Outcome) {
-	s.tx = out.Tx
-	if s.tx == wire.TxUnknown && conn.Ping() == nil {
-		s.tx = conn.Tx()
-	}
-	if s.tx == wire.TxIdle {
-		s.txWrote = false
-	}
+	return conn.Learn(untracked)
 }
 
 // settlePins adds and removes the reasons to hold the conn.
@@ -139,31 +127,49 @@ func (s *session) setPin(reason string, on bool) {
 
 func (s *session) hasPin(reason string) bool { return slices.Contains(s.pins, reason) }
 
-// settlePosition keeps how far the session has written, so that its reads see it.
+// settlePosition keeps how far the session has written, so that its reads see it. A server without GTIDs
+// doesn't say: then reads stay on the primary for a while.
 func (s *session) settlePosition(conn *backend.Conn, plan *router.Plan, out *wire.Outcome) {
+	if conn.Role() != wire.Primary {
+		return
+	}
+	server := conn.Server()
 	if out.Position != "" {
-		p, err := conn.Server().ParsePosition(out.Position)
-		if err == nil {
-			s.fresh.position = s.fresh.position.Union(p)
-			s.fresh.since = time.Now()
-			s.server.backend.Wrote(conn.Server().Shard(), s.fresh.position)
+		if p, err := server.ParsePosition(out.Position); err == nil {
+			f := s.freshOf(server.Shard())
+			f.position = f.position.Union(p)
+			f.since = time.Now()
+			s.server.backend.Wrote(server.Shard(), f.position)
 			s.txWrote = false
 			return
 		}
 	}
-	if plan.Class != router.ClassWrite && plan.Kind != router.KindCommit || conn.Role() != wire.Primary {
-		return
-	}
-	wrote := s.txWrote || out.Affected > 0 && !out.HasRows
-	if !wrote {
+	mayWrite := plan.Class == router.ClassWrite && !out.HasRows && out.Err == nil
+	if !(s.txWrote || mayWrite && (out.Affected > 0 || !server.ReportsPositions())) {
 		return
 	}
 	if s.tx != wire.TxIdle {
 		s.txWrote = true
 		return
 	}
-	s.fresh.primaryUntil = time.Now().Add(conn.Server().MaxLag())
+	s.stayOnPrimary(server)
 	s.txWrote = false
+}
+
+// stayOnPrimary keeps the session's reads on the primary until replicas must have caught up.
+func (s *session) stayOnPrimary(server *backend.Server) {
+	s.freshOf(server.Shard()).primaryUntil = time.Now().Add(server.MaxLag())
+}
+
+// freshOf is what the session must be able to read of a shard.
+func (s *session) freshOf(id shard.ID) *freshness {
+	for i := range s.fresh {
+		if s.fresh[i].shard == id {
+			return &s.fresh[i]
+		}
+	}
+	s.fresh = append(s.fresh, freshness{shard: id})
+	return &s.fresh[len(s.fresh)-1]
 }
 
 // release gives the held conn back. What only it knows is asked for first.
@@ -173,12 +179,12 @@ func (s *session) release() {
 	asked := s.last.insertIDPending
 	if asked {
 		v, err := conn.LastInsertID()
+		s.last.insertID, s.last.insertIDPending = v, false
 		if err != nil {
+			s.last.insertID = unknownID
 			conn.Discard("asking for the insert id failed")
-			s.last.insertIDPending = false
 			return
 		}
-		s.last.insertID, s.last.insertIDPending = v, false
 	}
 	s.last.ticket = conn.Release()
 	if asked && s.last.warnings > 0 && s.readFacts().Flavor == wire.FlavorMySQL {
@@ -198,48 +204,61 @@ func (s *session) forgetFoundRows(plan *router.Plan) {
 	}
 }
 
-// giveBack returns a conn on which a request could not be sent, after the error that stopped it.
+// giveBack returns a conn on which a request was not sent, because of an error. One that the session holds
+// it keeps, unless the conn broke.
 func (s *session) giveBack(conn *backend.Conn, err error) {
-	var refused *wire.ServerError
-	var own *wire.Error
-	good := errors.As(err, &refused) || errors.As(err, &own)
 	switch {
-	case conn == s.conn && good:
-		return // held on
-	case conn == s.conn:
-		s.lose(conn, err)
-	case good:
+	case !isRefusal(err):
+		conn.Done(&wire.SendError{Err: err})
+		s.lose(conn)
+	case conn != s.conn:
 		conn.Release()
-	default:
-		conn.Done(err)
-		conn.Discard("restoring a session's state failed")
 	}
 }
 
-// lose drops a conn that broke, or that nobody may use any more.
-func (s *session) lose(conn *backend.Conn, err error) {
-	var own *wire.Error
-	var refused *wire.ServerError
-	if errors.As(err, &own) || errors.As(err, &refused) { // nothing was sent
-		if s.conn == nil {
-			conn.Release()
+// isRefusal reports whether an error is a server's, or Leat's own, refusal to do anything: the conn that it
+// came from is as good as before.
+func isRefusal(err error) bool {
+	switch err.(type) {
+	case *wire.ServerError, *wire.Error:
+		return true
+	}
+	return false
+}
+
+// lost is what went away with a conn that the session held.
+type lost uint8
+
+const (
+	lostNothing lost = iota
+	lostTx           // an open transaction: the client must hear of it
+	lostState        // what can't be restored: a direct connection would be gone, and so is the client's
+)
+
+// lose closes a conn that broke, and notes what the session had on it.
+func (s *session) lose(conn *backend.Conn) {
+	if conn == s.conn {
+		switch {
+		case len(s.pins) > 0:
+			s.lost = lostState
+		case s.tx != wire.TxIdle:
+			s.lost = lostTx
 		}
-		return
 	}
-	if errors.Is(err, wire.ErrClientGone) || errors.Is(err, wire.ErrTooLarge) {
-		s.server.stop(conn) // the server may still be running the statement
-	}
-	s.last.lost = conn == s.conn && len(s.pins) > 0
 	s.drop(conn, "broken")
 }
 
-// drop closes a conn, and with it what the session had on it.
+// drop closes a conn, and forgets what the session had on it.
 func (s *session) drop(conn *backend.Conn, why string) {
 	conn.Discard(why)
 	if conn == s.conn {
 		s.conn, s.pins, s.cursors = nil, nil, nil
+		if s.last.insertIDPending {
+			s.last.insertID, s.last.insertIDPending = unknownID, false
+		}
 	}
 	s.tx, s.txWrote = wire.TxIdle, false
+	s.last.ticket = backend.Ticket{}
 	s.showHeld()
 }
 
@@ -256,10 +275,6 @@ func (s *session) releases(plan *router.Plan) bool {
 	return v == "RELEASE" || v == "2"
 }
 
-// lostState reports whether a conn went away with state of the session that can't be restored: a direct
-// connection would be gone as well.
-func (s *session) lostState() bool { return s.last.lost }
-
 // noteCursor keeps which statements have an open cursor: as long as there is one the conn is held.
 func (s *session) noteCursor(r *wire.Request, out *wire.Outcome) {
 	open := out.CursorOpen && out.Err == nil
@@ -274,12 +289,15 @@ func (s *session) noteCursor(r *wire.Request, out *wire.Outcome) {
 	s.setPin(router.PinCursor, len(s.cursors) > 0)
 }
 
+// pinSeparator stands between the reasons of a session that is pinned for several.
+const pinSeparator = ", "
+
 // showHeld tells the admin page what the session holds.
 func (s *session) showHeld() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.shown.database = s.state.Database()
-	s.shown.pinned = strings.Join(s.pins, ", ")
+	s.shown.pinned = strings.Join(s.pins, pinSeparator)
 	s.shown.server = ""
 	if s.tx == wire.TxIdle {
 		s.shown.txSince = time.Time{}

@@ -47,3 +47,6 @@ func (s *Server) ParsePosition(text string) (shard.Position, error) {
 	}
 	return shard.ParseMySQLPosition(s.shard.id, text)
 }
+
+// ReportsPositions tells whether the server's conns say how far a write has come: its history has GTIDs.
+func (s *Server) ReportsPositions() bool { return !s.applied.Load().IsZero() }

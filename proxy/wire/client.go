@@ -59,6 +59,12 @@ type Client interface {
 	KeepLong(r *Request)
 	DropLong(s *Statement)
 
+	// Executed forgets the long data of a statement that was run, or failed to be.
+	Executed(s *Statement)
+
+	// Stalled is how long the client has not taken what is being sent; 0: nothing is stuck. It may be
+	// called from another goroutine.
+	Stalled(now time.Time) time.Duration
 	// Gone reports, without blocking, that the client closed its connection.
 	Gone() bool
 	// Interrupt ends a wait for the client's next request, from another goroutine.

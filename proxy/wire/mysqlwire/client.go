@@ -444,6 +444,20 @@ func (c *Client) Flush() error {
 	return nil
 }
 
+// Executed implements wire.Client.
+func (c *Client) Executed(s *wire.Statement) {
+	st := s.Wire.(*stmt)
+	st.long, st.longBytes, st.longTooBig = nil, 0, false
+}
+
+// Stalled implements wire.Client.
+func (c *Client) Stalled(now time.Time) time.Duration {
+	if since := c.out.since.Load(); since != 0 {
+		return now.Sub(time.Unix(0, since))
+	}
+	return 0
+}
+
 // Gone implements wire.Client.
 func (c *Client) Gone() bool { return c.closed.Load() || c.in.gone() }
 

@@ -7,7 +7,9 @@ import (
 	"io"
 	"net"
 	"sync"
+	"sync/atomic"
 	"syscall"
+	"time"
 
 	"leat/proxy/wire"
 )
@@ -282,8 +284,9 @@ type writer struct {
 	nc     net.Conn
 	buf    []byte
 	pooled *[bufferSize]byte
-	sent   int // bytes handed to the connection since reset
+	sent   int // bytes handed to the connection so far
 	err    error
+	since  atomic.Int64 // when the write under way began, in ns since 1970; 0: none is
 }
 
 // grab returns the buffer to append to; put it back with keep.
@@ -346,7 +349,9 @@ func (wr *writer) send(p []byte) {
 	if wr.err != nil {
 		return
 	}
+	wr.since.Store(time.Now().UnixNano())
 	n, err := wr.nc.Write(p)
+	wr.since.Store(0)
 	wr.sent += n
 	wr.err = err
 }
