@@ -209,6 +209,10 @@ func (g *generator) set(c *genClient) {
 
 // show asks for what the statement before left behind.
 func (g *generator) show(c *genClient) {
+	if n := len(g.lines); n == 0 || !strings.HasPrefix(g.lines[n-1], fmt.Sprintf("%d: ", c.number)) {
+		g.query(c, "%s", g.oneOf("SELECT LAST_INSERT_ID()", "SELECT ROW_COUNT()", "SELECT DATABASE()", "SELECT @@autocommit"))
+		return // warnings are gone once the conn has served another client
+	}
 	g.query(c, "%s", g.oneOf("SHOW WARNINGS", "SHOW COUNT(*) WARNINGS", "SELECT ROW_COUNT()", "SELECT LAST_INSERT_ID()", "SELECT @@warning_count",
 		"SELECT DATABASE()", "SELECT @@autocommit", "SELECT LAST_INSERT_ID() AS id", "SELECT @@identity", "SHOW ERRORS"))
 }

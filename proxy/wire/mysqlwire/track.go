@@ -195,12 +195,7 @@ func (t *trackers) filter(dst, track []byte, flavor wire.Flavor) []byte {
 func (t *trackers) bounds(data []byte) bool {
 	text, _, _ := readLenencString(data)
 	was := t.inTx
-	switch string(text) {
-	case "T_______":
-		t.inTx = true
-	case "________":
-		t.inTx = false
-	}
+	t.inTx = len(text) > 0 && text[0] == 'T'
 	return t.inTx != was
 }
 
