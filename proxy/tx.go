@@ -186,7 +186,11 @@ func (s *session) release() {
 			return
 		}
 	}
-	s.last.ticket = conn.Release()
+	if s.last.warnings > 0 || s.last.failed {
+		s.last.ticket = conn.Keep()
+	} else {
+		s.last.ticket = conn.Release()
+	}
 	if asked && s.last.warnings > 0 && s.readFacts().Flavor == wire.FlavorMySQL {
 		s.last.ticket = backend.Ticket{} // the question took the warnings' place
 	}

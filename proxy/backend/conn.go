@@ -35,6 +35,7 @@ type Conn struct {
 	idle       bool
 	idleSince  time.Duration
 	retired    string // why it is closed when it comes back
+	keep       bool   // others are lent first
 	prev, next *Conn  // in its login's list of idle conns
 }
 
@@ -156,6 +157,16 @@ func (c *Conn) nearlyClosed(idle time.Duration) bool {
 func (c *Conn) Release() Ticket {
 	dirty := c.Conn.Tx() != wire.TxIdle
 	return c.server.pool.put(c, dirty)
+}
+
+// Keep is Release for a conn that the session may want back: it knows warnings, or an error, that can be asked
+// about. As long as there are other conns, or room for one, those are lent first, for a second.
+func (c *Conn) Keep() Ticket {
+	p := &c.server.pool
+	p.mu.Lock()
+	c.keep = true
+	p.mu.Unlock()
+	return c.Release()
 }
 
 // Discard closes the conn. Why is counted, and logged at debug level.

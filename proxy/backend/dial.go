@@ -77,7 +77,8 @@ func (p *pool) fill() {
 		if w.dialing || w.terms.guest && p.guestsAreFull() {
 			continue
 		}
-		if c := p.takeIdle(w.login, w.state, w.terms); c != nil {
+		full := len(p.conns)+p.dialing >= p.server.settings.Load().poolSize
+		if c := p.takeIdle(w.login, w.state, w.terms, full); c != nil {
 			p.unqueue(w)
 			w.got <- lentOrErr{conn: c}
 			continue

@@ -106,7 +106,7 @@ func (p *pool) get(ctx context.Context, n *Need, how terms) (*Conn, error) {
 	p.mu.Lock()
 	for {
 		l := p.login(key)
-		c := p.takeIdle(l, n.State, how)
+		c := p.takeIdle(l, n.State, how, !p.hasRoom())
 		if c == nil {
 			return p.wait(ctx, &waiter{login: l, state: n.State, terms: how})
 		}
@@ -128,15 +128,30 @@ func (p *pool) login(key loginKey) *login {
 	return l
 }
 
-// takeIdle lends the idle conn of the login that needs the least work to get into the state.
-func (p *pool) takeIdle(l *login, state *wire.State, how terms) *Conn {
+// keepFor is how long a conn is kept for the session that released it with Keep, while there are others.
+const keepFor = time.Second
+
+// hasRoom reports whether one more conn may be opened, and is likely to be.
+func (p *pool) hasRoom() bool {
+	return len(p.conns)+p.dialing < p.server.settings.Load().poolSize && p.waiters.Len() == 0 && !p.backoff.active()
+}
+
+// takeIdle lends the idle conn of the login that needs the least work to get into the state. One that is kept
+// for another session it takes only if it must, and there is no other.
+func (p *pool) takeIdle(l *login, state *wire.State, how terms, must bool) *Conn {
 	if how.guest && p.guestsAreFull() {
 		return nil
 	}
-	var best *Conn
+	var best, kept *Conn
 	scanned := 0
 	for c := l.first; c != nil && scanned < maxScan; c = c.next {
 		scanned++
+		if c.keep && p.server.b.now()-c.idleSince < keepFor {
+			if must && kept == nil && fits(c, state) {
+				kept = c
+			}
+			continue
+		}
 		if state == nil || c.State().Equal(state) {
 			best = c
 			break
@@ -144,6 +159,9 @@ func (p *pool) takeIdle(l *login, state *wire.State, how terms) *Conn {
 		if best == nil && fits(c, state) {
 			best = c
 		}
+	}
+	if best == nil {
+		best = kept
 	}
 	if best != nil {
 		p.unlink(best)
@@ -185,6 +203,7 @@ func (p *pool) takeAllIdle() []*Conn {
 // lend counts the conn as lent, and back as no longer.
 func (p *pool) lend(c *Conn, how terms) {
 	c.gen++
+	c.keep = false
 	p.lent++
 	p.load.Add(1)
 	if c.guest = how.guest; c.guest {
