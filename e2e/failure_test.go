@@ -198,6 +198,18 @@ func (f *failing) busy(among ...*localdb.Server) (srv *localdb.Server) {
 	return srv
 }
 
+// running waits until a server runs a statement that begins so.
+func (f *failing) running(srv *localdb.Server, begin string) {
+	f.Helper()
+	eventually(f.ctx, f.T, begin+" doesn't run", func() error {
+		n, err := srv.Value(f.ctx, "SELECT COUNT(*) FROM information_schema.processlist WHERE info LIKE '"+begin+"%'")
+		if err == nil && n != "1" {
+			err = fmt.Errorf("%s do", n)
+		}
+		return err
+	})
+}
+
 // waitHeld waits until so many writes wait for a primary.
 func (f *failing) waitHeld(n int) {
 	f.Helper()

@@ -84,7 +84,7 @@ func serverHangs(ctx context.Context, t *testing.T, flavor localdb.Flavor) {
 	p := f.top.Primary()
 	f.waitIdle()
 	done = f.begin(c, "INSERT INTO t (v) VALUES (SLEEP(1))")
-	f.busy(p)
+	f.running(p, "INSERT INTO t")
 	must(t, p.Pause())
 	f.wantError(f.await(done), 2013, "unknown")
 	next := f.begin(c, "INSERT INTO t (v) VALUES ('next')")
