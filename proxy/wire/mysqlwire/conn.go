@@ -392,7 +392,7 @@ func (c *Conn) send(req *wire.Request, to *Client, opts *wire.Options) (s *stmt,
 		if err := s.mayExecute(req, c.flavor, bound); err != nil {
 			return nil, 0, err
 		}
-		id, err := c.prepared(s)
+		id, err := c.serverID(req, s)
 		if err != nil {
 			return nil, 0, sendError(err, false)
 		}
@@ -401,7 +401,7 @@ func (c *Conn) send(req *wire.Request, to *Client, opts *wire.Options) (s *stmt,
 		if req.Kind == wire.Fetch {
 			kind = shapeRowsOnly
 		}
-		id, err := c.prepared(s)
+		id, err := c.serverID(req, s)
 		if err != nil {
 			return nil, 0, sendError(err, false)
 		}

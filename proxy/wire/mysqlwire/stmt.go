@@ -71,9 +71,18 @@ func (s *stmt) under(state *wire.State) *wire.State {
 	return state
 }
 
-// serverStmts are the statements prepared on one conn, the least used of which are closed.
+// serverStmts are the statements prepared on one conn.
 type serverStmts struct {
+	// lru are those that any client may run, the least used of which are closed.
 	lru *simplelru.LRU[stmtKey, uint32]
+	// own are those with a cursor: each is one client statement's alone, as long as the cursor is open.
+	own map[*stmt]ownStmt
+}
+
+// ownStmt is a statement that was taken out of those that any client may run: its id, and what it was there.
+type ownStmt struct {
+	id  uint32
+	key stmtKey
 }
 
 // maxServerStmts bounds the statements that one conn keeps prepared.
@@ -97,6 +106,44 @@ func (c *Conn) closeServerStmt(id uint32) {
 	c.out.write(binary.LittleEndian.AppendUint32(b, id))
 }
 
+// takeOut removes a statement from those that any client may run, without closing it.
+func (c *Conn) takeOut(key stmtKey) {
+	c.statements().Add(key, 0)
+	c.statements().Remove(key)
+}
+
+// serverID returns the server's id of the statement that a request is for. An EXECUTE with a cursor makes it its
+// client's own: another EXECUTE of it would close the cursor.
+func (c *Conn) serverID(req *wire.Request, s *stmt) (uint32, error) {
+	if o, ok := c.stmts.own[s]; ok {
+		return o.id, nil
+	}
+	id, err := c.prepared(s)
+	if err != nil || req.Kind != wire.Execute || !req.Cursor {
+		return id, err
+	}
+	c.takeOut(s.key)
+	if c.stmts.own == nil {
+		c.stmts.own = make(map[*stmt]ownStmt)
+	}
+	c.stmts.own[s] = ownStmt{id, s.key}
+	return id, nil
+}
+
+// disown ends a statement's being its client's own: it is anybody's again if it is as good as before, else closed.
+func (c *Conn) disown(s *stmt, good bool) {
+	o, ok := c.stmts.own[s]
+	if !ok {
+		return
+	}
+	delete(c.stmts.own, s)
+	if good && o.key == s.key && s.key.types != unknownTypes && !c.statements().Contains(o.key) {
+		c.statements().Add(o.key, o.id)
+		return
+	}
+	c.closeServerStmt(o.id)
+}
+
 // prepared returns the server's id of a statement, preparing it on this conn if need be.
 func (c *Conn) prepared(s *stmt) (uint32, error) {
 	lru := c.statements()
@@ -105,8 +152,7 @@ func (c *Conn) prepared(s *stmt) (uint32, error) {
 	}
 	fresh := stmtKey{s.key.text, s.key.state, unbound}
 	if id, ok := lru.Peek(fresh); ok {
-		lru.Add(fresh, 0)
-		lru.Remove(fresh)
+		c.takeOut(fresh)
 		lru.Add(s.key, id)
 		return id, nil
 	}
@@ -147,24 +193,38 @@ func (c *Conn) prepareAgain(req *wire.Request, s *stmt) bool {
 		c.statements().Purge()
 		return true
 	case req.Kind == wire.Execute && (out.Err.Number == errPrepareAgain || out.Err.Number == errNoStatement):
-		c.statements().Remove(s.key)
+		c.forget(s)
 		return true
 	}
 	return false
 }
 
+// forget closes the statement that a client's runs on.
+func (c *Conn) forget(s *stmt) {
+	if _, ok := c.stmts.own[s]; ok {
+		c.disown(s, false)
+		return
+	}
+	c.statements().Remove(s.key)
+}
+
 // settle keeps what a reply means for a statement. One that failed may have long data left on the server.
 func (c *Conn) settle(req *wire.Request, s *stmt) {
 	out := &c.result
-	switch req.Kind {
-	case wire.Prepare:
+	_, own := c.stmts.own[s]
+	open := out.CursorOpen && out.Err == nil
+	switch {
+	case req.Kind == wire.Prepare:
 		if out.Err == nil {
 			out.Prepared = req.Stmt
 		}
-	case wire.Execute:
-		if out.Err != nil && len(s.long) > 0 || s.key.types == unknownTypes {
-			c.statements().Remove(s.key)
-		}
+	case own && !open:
+		c.disown(s, out.Err == nil)
+	case own:
+	case req.Kind == wire.Execute && (out.Err != nil && len(s.long) > 0 || s.key.types == unknownTypes):
+		c.statements().Remove(s.key)
+	}
+	if req.Kind == wire.Execute {
 		s.dropLong()
 	}
 }
@@ -215,7 +275,7 @@ var errLongData = &wire.ServerError{
 
 // CloseStatement implements wire.Conn.
 func (c *Conn) CloseStatement(s *wire.Statement) error {
-	c.statements().Remove(s.Wire.(*stmt).key)
+	c.disown(s.Wire.(*stmt), false)
 	return c.out.flush()
 }
 

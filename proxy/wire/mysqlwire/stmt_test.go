@@ -50,7 +50,7 @@ func commands(server *script) (list []string) {
 		n, _ := frameLength(p)
 		payload := p[headerSize : headerSize+n]
 		id := uint32(0)
-		if payload[0] != ComStmtPrepare && payload[0] != ComQuery {
+		if payload[0] != ComStmtPrepare && payload[0] != ComQuery && len(payload) >= 5 {
 			id = binary.LittleEndian.Uint32(payload[1:])
 		}
 		list = append(list, fmt.Sprintf("%02x:%d", payload[0], id))
