@@ -252,14 +252,14 @@ func (g *generator) prepare(c *genClient) {
 		params int
 	}{
 		{"SELECT * FROM t WHERE id = ?", 1},
-		{"SELECT id, CAST(? AS CHAR) AS x FROM t WHERE id > ? ORDER BY id", 2},
+		{"SELECT id, v AS x FROM t WHERE id > ? AND id <> ? ORDER BY id", 2},
 		{"SELECT 1", 0},
 		{fmt.Sprintf("SELECT * FROM c%d WHERE id = ? OR k = ?", c.number), 2},
 		{fmt.Sprintf("INSERT INTO c%d (v) VALUES (?)", c.number), 1},
 		{fmt.Sprintf("UPDATE c%d SET v = ? WHERE id = ?", c.number), 2},
 		{fmt.Sprintf("SELECT COUNT(*) FROM c%d", c.number), 0},
 		{"SELECT nope FROM t", 0},
-		{"SELECT @@sql_mode, CAST(? AS CHAR)", 1},
+		{"SELECT @@sql_mode, COUNT(*) FROM t WHERE v = ?", 1},
 	}
 	p := texts[g.IntN(len(texts))]
 	g.add(c, "prepare %s %s", name, p.sql)

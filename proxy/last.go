@@ -38,7 +38,7 @@ func (l *lastStatement) note(plan *router.Plan, out *wire.Outcome) {
 	default:
 		l.rowCount = int64(out.Affected)
 	}
-	if out.Err == nil && (out.InsertID != 0 || plan.SetsInsertID) {
+	if out.InsertID != 0 || plan.SetsInsertID && out.Err == nil {
 		l.insertIDPending = true
 	}
 }

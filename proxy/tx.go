@@ -144,8 +144,8 @@ func (s *session) settlePosition(conn *backend.Conn, plan *router.Plan, out *wir
 			return
 		}
 	}
-	mayWrite := plan.Class == router.ClassWrite && !out.HasRows && out.Err == nil
-	if !(s.txWrote || mayWrite && (out.Affected > 0 || !server.ReportsPositions())) {
+	mayWrite := plan.Class == router.ClassWrite && (out.Err == nil || plan.Statements > 1)
+	if !(s.txWrote || mayWrite && (out.Affected > 0 && !out.HasRows || !server.ReportsPositions())) {
 		return
 	}
 	if s.tx != wire.TxIdle {

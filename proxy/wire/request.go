@@ -62,7 +62,7 @@ type Outcome struct {
 	// Replied is whether anything of the reply went to the client. An error that is the whole
 	// reply isn't passed on: the session decides whether to send it or to try elsewhere.
 	Replied bool
-	// Warnings, Affected, InsertID and Rows are those of the last result.
+	// Warnings, Affected and Rows are those of the last result, InsertID is of the last that generated one.
 	Warnings uint16
 	Affected uint64
 	InsertID uint64

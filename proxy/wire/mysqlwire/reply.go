@@ -161,7 +161,10 @@ func (r *relay) finish(p []byte) error {
 		ok.warnings = r.to.conditions
 	}
 	r.to.conditions = ok.warnings
-	r.out.Warnings, r.out.Affected, r.out.InsertID = ok.warnings, ok.affected, ok.insertID
+	r.out.Warnings, r.out.Affected = ok.warnings, ok.affected
+	if ok.insertID != 0 {
+		r.out.InsertID = ok.insertID
+	}
 	if ok.mark == markOK {
 		r.out.HasRows = false
 	}
