@@ -65,8 +65,6 @@ type SendError struct {
 	Err error
 	// Sent is whether any byte of the request may have reached the server.
 	Sent bool
-	// Replied is whether any byte of the reply has gone to the client.
-	Replied bool
 }
 
 func (e *SendError) Error() string { return e.Err.Error() }

@@ -212,6 +212,7 @@ func (c *Conn) Adopt(want *wire.State) error {
 		if err := c.exec(sql); err != nil {
 			return err
 		}
+		c.state, c.collationUnknown = want.WithDatabase(c.state.Database()), false
 	}
 	if db := want.Database(); db != "" && db != c.state.Database() {
 		c.command(ComInitDB, db)
@@ -248,7 +249,7 @@ func (c *Conn) Reset(deadline time.Time) error {
 			return err
 		}
 	}
-	c.state = c.base.WithDatabase(c.state.Database())
+	c.state, c.collationUnknown = c.base.WithDatabase(c.state.Database()), false
 	c.tx, c.nextTx, c.locked = wire.TxIdle, false, false
 	return nil
 }
@@ -359,16 +360,57 @@ func (c *Conn) exchange(req *wire.Request, to *Client, opts *wire.Options) (*stm
 	r := &c.relay
 	*r = relay{conn: c, req: req, to: to, out: &c.result, opts: opts, types: r.types}
 	err = r.run(kind, s)
-	if err == nil && c.collationUnknown {
-		err = c.learnCollation()
-	}
 	switch {
 	case err == nil:
 		return s, nil
 	case to.out.err != nil:
 		return s, wire.ErrClientGone
 	}
-	return s, &wire.SendError{Err: cutOff(err), Sent: true, Replied: c.result.Replied}
+	return s, &wire.SendError{Err: cutOff(err), Sent: true}
+}
+
+// shapeOf is how the reply to a request is built.
+func shapeOf(req *wire.Request) shape {
+	switch req.Kind {
+	case wire.Prepare:
+		return shapePrepare
+	case wire.Fetch:
+		return shapeRowsOnly
+	case wire.Passthrough:
+		switch req.Frames[headerSize] {
+		case ComStatistics:
+			return shapeOne
+		case ComFieldList:
+			return shapeRowsOnly
+		}
+	}
+	return shapeQuery
+}
+
+// ready prepares the conn for a request: what it sends is not of the request yet. It returns the server's id of the
+// statement, and whether an EXECUTE brings its parameters' types.
+func (c *Conn) ready(req *wire.Request, s *stmt, opts *wire.Options) (id uint32, bound bool, err error) {
+	switch req.Kind {
+	case wire.Query:
+		if opts.Several {
+			err = c.SetBatch(opts.Batch)
+		}
+	case wire.Execute:
+		bound = s.bind(req)
+		if err := s.mayExecute(req, c.flavor, bound); err != nil {
+			return 0, false, err
+		}
+		id, err = c.serverID(req, s)
+	case wire.Fetch, wire.ResetStmt:
+		id, err = c.serverID(req, s)
+	case wire.Prepare, wire.Passthrough, wire.UseDatabase:
+	default:
+		return 0, false, fmt.Errorf("request %d can't be sent to a server", req.Kind)
+	}
+	if err != nil {
+		err = sendError(err, false)
+	}
+	return id, bound, err
 }
 
 // send writes a request to the server and tells how its reply is built.
@@ -376,49 +418,21 @@ func (c *Conn) send(req *wire.Request, to *Client, opts *wire.Options) (s *stmt,
 	if req.Stmt != nil {
 		s = req.Stmt.Wire.(*stmt)
 	}
+	id, bound, err := c.ready(req, s, opts)
+	if err != nil {
+		return nil, 0, err
+	}
+	kind = shapeOf(req)
+	mark := c.out.total()
 	switch req.Kind {
-	case wire.Query:
-		if opts.Several {
-			if err := c.SetBatch(opts.Batch); err != nil {
-				return nil, 0, sendError(err, false)
-			}
-		}
-		c.out.write(req.Frames)
-	case wire.Prepare:
-		kind = shapePrepare
-		c.out.write(req.Frames)
 	case wire.Execute:
-		bound := s.bind(req)
-		if err := s.mayExecute(req, c.flavor, bound); err != nil {
-			return nil, 0, err
-		}
-		id, err := c.serverID(req, s)
-		if err != nil {
-			return nil, 0, sendError(err, false)
-		}
 		c.writeExecute(req, s, id, bound)
 	case wire.Fetch, wire.ResetStmt:
-		if req.Kind == wire.Fetch {
-			kind = shapeRowsOnly
-		}
-		id, err := c.serverID(req, s)
-		if err != nil {
-			return nil, 0, sendError(err, false)
-		}
 		putUint32(req.Frames[headerSize+1:], id)
 		c.out.write(req.Frames)
-	case wire.Passthrough, wire.UseDatabase:
-		switch req.Frames[headerSize] {
-		case ComStatistics:
-			kind = shapeOne
-		case ComFieldList:
-			kind = shapeRowsOnly
-		}
-		c.out.write(req.Frames)
 	default:
-		return nil, 0, fmt.Errorf("request %d can't be sent to a server", req.Kind)
+		c.out.write(req.Frames)
 	}
-	sent := c.out.sent
 	if req.Long() {
 		err = to.copyRest(req, &c.out)
 	}
@@ -430,7 +444,7 @@ func (c *Conn) send(req *wire.Request, to *Client, opts *wire.Options) (s *stmt,
 	case errors.Is(err, wire.ErrClientGone), errors.Is(err, wire.ErrTooLarge):
 		return nil, 0, err
 	case c.in.quiet():
-		return nil, 0, &wire.SendError{Err: err, Sent: c.out.sent > sent}
+		return nil, 0, &wire.SendError{Err: err, Sent: c.out.sent > mark}
 	}
 	return s, kind, nil // a server that stopped listening may have said why
 }

@@ -90,7 +90,7 @@ func (d *Dialer) open(ctx context.Context, nc net.Conn, address string, l wire.L
 	if err := c.exec(initSQL(c.flavor, c.readOnly, c.base)); err != nil {
 		return nil, fmt.Errorf("setting up a conn to %s: %w", address, err)
 	}
-	c.state = c.base.WithDatabase(l.Database)
+	c.state, c.collationUnknown = c.base.WithDatabase(l.Database), false
 	if err := c.learn(d); err != nil {
 		return nil, fmt.Errorf("asking %s for its defaults: %w", address, err)
 	}

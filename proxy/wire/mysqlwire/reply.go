@@ -260,6 +260,9 @@ func (r *relay) rows(o *wire.Override) error {
 	for {
 		if o == nil {
 			r.out.Rows += uint64(r.passRun(math.MaxInt))
+			if err := r.to.err(); err != nil {
+				return err
+			}
 		}
 		n, _, err := in.header()
 		if err != nil {
@@ -341,6 +344,7 @@ func (r *relay) passRow(n int) error {
 		}
 		var err error
 		if n, _, err = r.conn.in.header(); err != nil {
+			r.to.torn = true
 			return err
 		}
 	}

@@ -101,9 +101,15 @@ func (c *Conn) observeVariable(name, value []byte, out *wire.Outcome) bool {
 
 // Learn implements wire.Conn. MariaDB reports SET x and SET SESSION x, and not SET @@x.
 func (c *Conn) Learn(names []string) error {
-	if c.flavor != wire.FlavorMariaDB || len(names) == 0 {
-		return nil
+	if c.flavor == wire.FlavorMariaDB && len(names) > 0 {
+		if err := c.learnVariables(names); err != nil {
+			return err
+		}
 	}
+	return c.learnCollation()
+}
+
+func (c *Conn) learnVariables(names []string) error {
 	vars := make([]wire.Var, len(names))
 	for i, name := range names {
 		vars[i].Name = name
@@ -116,7 +122,7 @@ func (c *Conn) Learn(names []string) error {
 	for i, name := range names {
 		c.observeVariable([]byte(name), []byte(values[i]), &out)
 	}
-	return c.learnCollation()
+	return nil
 }
 
 // learnCollation asks for the collation after a SET NAMES, whose report leaves it out.
@@ -124,7 +130,6 @@ func (c *Conn) learnCollation() error {
 	if !c.collationUnknown {
 		return nil
 	}
-	c.collationUnknown = false
 	rows, err := c.query("SELECT @@collation_connection")
 	if err != nil {
 		return err
@@ -132,7 +137,7 @@ func (c *Conn) learnCollation() error {
 	if len(rows) != 1 {
 		return malformed("answer to @@collation_connection")
 	}
-	c.state = c.state.With("collation_connection", rows[0][0])
+	c.state, c.collationUnknown = c.state.With("collation_connection", rows[0][0]), false
 	return nil
 }
 
