@@ -178,6 +178,8 @@ func (p *Plan) decideQuery(f *findings) {
 	}
 }
 
+const rulePins = "the session keeps its conn after it"
+
 // adjust applies what is known beside the text.
 func (r *Router) adjust(p *Plan, f *Facts) {
 	if p.Pin != "" {
@@ -190,6 +192,8 @@ func (r *Router) adjust(p *Plan, f *Facts) {
 		return
 	}
 	switch {
+	case p.Pin != "" && p.Pin != PinDiagnostic: // the primary can serve all that the session does next
+		p.Class, p.Rule, p.Retriable = ClassWrite, rulePins, false
 	case f.Mode&Serializable != 0:
 		p.Class, p.Rule, p.Retriable = ClassWrite, ruleLocks, false
 	case isSystemDatabase(f.Database):
