@@ -8,7 +8,7 @@ import (
 )
 
 // Client is one client's connection, speaking its dialect. It is used by the session's goroutine,
-// but for Gone, Interrupt and Close.
+// but for Gone, Stalled, Interrupt and Close.
 type Client interface {
 	// Admit tells a client that has logged in that it may come in; Refuse that it may not.
 	Admit() error
@@ -18,7 +18,8 @@ type Client interface {
 	// request over the limit: the connection can't go on. ErrInterrupted is Interrupt's doing: the
 	// wait may be taken up again.
 	ReadRequest(r *Request) error
-	// Finish drops what is left of a request; its slices are not valid any more.
+	// Finish drops what is left of a request; its slices are not valid any more. Done before a request is
+	// answered, it reads what is still on its way, as an answer must follow that. Done again it does nothing.
 	Finish(r *Request) error
 	// ResetState is the session's state after a request to reset it.
 	ResetState(now *State) *State
@@ -38,7 +39,7 @@ type Client interface {
 	SendRows(columns []string, rows [][]string)
 	// Torn reports that a reply broke off inside a frame: nothing more can be sent.
 	Torn() bool
-	// Flush sends what is buffered. ErrClientGone is the only error.
+	// Flush sends what is buffered. Its error is ErrClientGone.
 	Flush() error
 
 	// Batch is whether the client may send several statements in one text; SetBatch switches it.
@@ -58,15 +59,14 @@ type Client interface {
 	// KeepLong keeps a piece of a parameter for the statement's next run, DropLong forgets them.
 	KeepLong(r *Request)
 	DropLong(s *Statement)
-
 	// Executed forgets the long data of a statement that was run, or failed to be.
 	Executed(s *Statement)
 
-	// Stalled is how long the client has not taken what is being sent; 0: nothing is stuck. It may be
-	// called from another goroutine.
-	Stalled(now time.Time) time.Duration
 	// Gone reports, without blocking, that the client closed its connection.
 	Gone() bool
+	// Stalled is how long the client has not taken what is being sent; 0: nothing is stuck. It may be called
+	// from another goroutine.
+	Stalled(now time.Time) time.Duration
 	// Interrupt ends a wait for the client's next request, from another goroutine.
 	Interrupt()
 	Close() error
@@ -98,19 +98,17 @@ type Arrival struct {
 	Attributes map[string]string
 }
 
-// Acceptor logs clients of one dialect in. mysqlwire.Acceptor and pgwire.Acceptor implement it.
+// Acceptor logs clients of one dialect in. mysqlwire.Acceptor implements it.
 type Acceptor interface {
 	// Accept logs a client in, up to the point where it waits for Admit or Refuse. On an error the
 	// client has been told. A deadline on nc bounds it.
 	Accept(nc net.Conn, w *Welcome) (Client, *Arrival, error)
-	// Turn away tells a client, before it logs in, why it can't come in.
+	// TurnAway tells a client, before it logs in, why it can't come in.
 	TurnAway(nc net.Conn, e *Error)
 	// ReadMode is how the dialect's session state changes the way that statements are read.
 	ReadMode(state, defaults *State) Mode
 	// IdleTimeout is how long the client may be silent by the session's own state; 0: it doesn't say.
 	IdleTimeout(state *State) time.Duration
-	// IsClosed reports whether an error of ReadRequest is only the client leaving.
-	IsClosed(err error) bool
 }
 
 // Mode is how the server reads the bytes of a statement in a session.

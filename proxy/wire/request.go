@@ -17,7 +17,7 @@ const (
 	ChangeUser               // log in again on this connection
 	SetOption                // switch multi-statements on or off
 	KillClient               // MySQL's old COM_PROCESS_KILL: Request.Target
-	Passthrough              // a rare command that a server answers: Request.Reads tells whether a replica may
+	Passthrough              // a rare command that a server answers
 	Quit                     // goodbye
 	Unknown                  // a command that Leat doesn't speak
 )

@@ -1,5 +1,5 @@
 // Package wire holds the words that both dialects share: requests, what came of them, session
-// state, roles and errors. The codecs, mysqlwire and pgwire, turn bytes into these words and back.
+// state, roles and errors. A codec, such as mysqlwire, turns bytes into these words and back.
 //
 // It does not know a pool, a route or a config file, and it never looks into a row.
 package wire
@@ -93,7 +93,7 @@ type Greeting struct {
 	Defaults *State
 }
 
-// Dialer opens conns of one dialect. mysqlwire.Dialer and pgwire.Dialer implement it.
+// Dialer opens conns of one dialect. mysqlwire.Dialer implements it.
 type Dialer interface {
 	// Dial connects and logs in. The error is a *ServerError when the server refused.
 	Dial(ctx context.Context, address string, login Login) (Conn, error)
@@ -135,8 +135,9 @@ type Conn interface {
 	// LastInsertID asks what the conn's last generated id is, decimal, and SetLastInsertID sets it (MySQL).
 	LastInsertID() (string, error)
 	SetLastInsertID(v string) error
-	// Learn asks for the values of session variables that were set in a way that the server may not have
-	// reported: State tells them afterwards.
+	// Learn asks for what replies don't tell: the values of session variables that were set in a way that the
+	// server may not have reported, and what it reported only in part. State tells them afterwards. It is to be
+	// called after each reply; it costs nothing when there is nothing to ask for.
 	Learn(names []string) error
 	// TakeTrackers tells the client's side which trackers it has just set on the conn, by name, and puts the
 	// conn's own back (MySQL's session_track_*).

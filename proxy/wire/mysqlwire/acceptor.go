@@ -103,9 +103,6 @@ func (ac *Acceptor) TurnAway(nc net.Conn, e *wire.Error) {
 	nc.Write(append(putHeader(nil, len(payload), 0), payload...))
 }
 
-// IsClosed implements wire.Acceptor.
-func (ac *Acceptor) IsClosed(err error) bool { return IsClosed(err) }
-
 // IdleTimeout implements wire.Acceptor.
 func (ac *Acceptor) IdleTimeout(state *wire.State) time.Duration {
 	v, _ := state.Get("wait_timeout")
@@ -188,8 +185,7 @@ func (c *Client) Admit() error {
 	if err := c.accepted.Finish(ok.append(nil, c.caps)); err != nil {
 		return err
 	}
-	c.nc = c.accepted.Conn
-	c.in, c.out = newReader(c.nc), writer{nc: c.nc}
+	c.attach(c.accepted.Conn)
 	return nil
 }
 
@@ -215,6 +211,9 @@ func (io *clientIO) ReadPacket() ([]byte, error) {
 		return nil, err
 	}
 	p, err := io.c.in.frame(maxLoginPacket)
+	for err != nil && io.c.goOn(err) {
+		p, err = io.c.in.frame(maxLoginPacket)
+	}
 	if err != nil {
 		return nil, err
 	}

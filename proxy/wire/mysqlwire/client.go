@@ -1,25 +1,16 @@
 package mysqlwire
 
-// client.go: one client's connection: reading its commands, answering it in its own terms.
+// client.go: one client's connection: answering it in its own terms. What it sends is read in client_read.go.
 
 import (
 	"encoding/binary"
-	"errors"
 	"fmt"
-	"io"
 	"net"
 	"sync/atomic"
 	"time"
 
 	"leat/proxy/wire"
 )
-
-// wholeRequest is the longest request, in bytes, that is taken into memory to be routed by its text
-// and sent again elsewhere. A longer one is streamed to the primary.
-const wholeRequest = 1 << 20
-
-// streamedHead is how much of a longer request is in memory while it is routed.
-const streamedHead = 8 << 10
 
 // Client is a client's connection. It implements wire.Client.
 type Client struct {
@@ -45,9 +36,13 @@ type Client struct {
 	conditions uint16
 	stmts      map[uint32]*wire.Statement
 	nextID     uint32
-	scratch    [64]byte
-	torn       bool // a frame was begun and can't be ended
-	closed     atomic.Bool
+	longBytes  int // of the statements' long data, see pieceOverhead
+	// hurried is when Interrupt first hit a request that was arriving; zero if it hasn't
+	hurried time.Time
+	scratch [64]byte
+	torn    bool // a frame was begun and can't be ended
+	closed  atomic.Bool
+	writing atomic.Int64 // when a write that hasn't ended began, in ns since 1970; 0: none
 }
 
 var _ wire.Client = (*Client)(nil)
@@ -55,11 +50,20 @@ var _ wire.Client = (*Client)(nil)
 // newClient makes a Client of an accepted connection, which waits for Admit or Refuse.
 func newClient(a *Accepted, g *wire.Greeting, maxPacket int, d *Dialer) *Client {
 	c := &Client{
-		nc: a.Conn, base: a.Conn, in: newReader(a.Conn), out: writer{nc: a.Conn}, caps: a.Capabilities, flavor: g.Flavor,
+		base: a.Conn, caps: a.Capabilities, flavor: g.Flavor,
 		limit: maxPacket, batch: a.Capabilities&ClientMultiStatements != 0, defaults: g.Defaults, accepted: a, dialer: d,
 	}
+	c.attach(a.Conn)
 	c.SetTracker("", "")
 	return c
+}
+
+// attach makes the client speak over nc: its connection, or compression on that.
+func (c *Client) attach(nc net.Conn) {
+	if z, ok := nc.(*compressed); ok {
+		z.goOn = c.goOn
+	}
+	c.nc, c.in, c.out = nc, newReader(nc), writer{nc: nc, began: &c.writing}
 }
 
 // Batch implements wire.Client.
@@ -68,248 +72,8 @@ func (c *Client) Batch() bool { return c.batch }
 // SetBatch implements wire.Client.
 func (c *Client) SetBatch(on bool) { c.batch = on }
 
-// ReadRequest implements wire.Client.
-func (c *Client) ReadRequest(r *wire.Request) error {
-	*r = wire.Request{}
-	c.seq = 0 // of an error that isn't an answer
-	n, seq, err := c.in.header()
-	if err != nil {
-		return c.interrupted(err)
-	}
-	c.seq, c.lastSeq = seq+1, seq
-	if n == 0 {
-		r.Kind = wire.Unknown
-		r.Frames = c.in.bytes()[:headerSize]
-		return nil
-	}
-	if n > c.limit {
-		return wire.ErrTooLarge // the client isn't in step any more: the session ends
-	}
-	if err := c.readHead(r, n); err != nil {
-		return err
-	}
-	c.sort(r)
-	if r.Kind == wire.LongData && r.Long() {
-		return c.readAll(r)
-	}
-	return nil
-}
-
-// interrupted turns Interrupt's deadline into the error that says so, and lifts it.
-func (c *Client) interrupted(err error) error {
-	if !isTimeout(err) {
-		return err
-	}
-	c.nc.SetReadDeadline(time.Time{})
-	return wire.ErrInterrupted
-}
-
-// readHead takes a request into memory, or only its beginning where it is long.
-func (c *Client) readHead(r *wire.Request, n int) error {
-	size := headerSize + n
-	if n > wholeRequest {
-		if err := c.in.need(streamedHead); err != nil {
-			return err
-		}
-		r.Frames = c.in.bytes()[:min(size, c.in.buffered())]
-		r.Rest = size - len(r.Frames)
-		if n == maxFrame {
-			r.Rest = -1
-		}
-		return nil
-	}
-	if err := c.in.need(size); err != nil {
-		return err
-	}
-	r.Frames = c.in.bytes()[:size]
-	return nil
-}
-
-// readAll takes a long piece of a parameter into memory.
-func (c *Client) readAll(r *wire.Request) error {
-	n, _ := frameLength(r.Frames)
-	if n == maxFrame {
-		return wire.ErrTooLarge
-	}
-	if err := c.in.need(headerSize + n); err != nil {
-		return err
-	}
-	r.Frames, r.Rest = c.in.bytes()[:headerSize+n], 0
-	return nil
-}
-
-// Finish drops what is left of a request; its slices are not valid any more.
-func (c *Client) Finish(r *wire.Request) error {
-	var err error
-	switch {
-	case !r.Long():
-		c.in.discard(len(r.Frames))
-	case r.Frames != nil: // refused before it was streamed
-		sink := writer{nc: nowhere{}}
-		err = c.copyRest(r, &sink)
-		sink.flush()
-	}
-	r.Frames, r.SQL = nil, nil
-	return err
-}
-
-// nowhere takes the bytes of a request that is not sent on.
-type nowhere struct{ net.Conn }
-
-func (nowhere) Write(p []byte) (int, error) { return len(p), nil }
-
-var kinds = map[byte]wire.Kind{
-	ComQuit: wire.Quit, ComInitDB: wire.UseDatabase, ComQuery: wire.Query, ComPing: wire.Ping,
-	ComFieldList: wire.Passthrough, ComStatistics: wire.Passthrough, ComRefresh: wire.Passthrough, ComDebug: wire.Passthrough,
-	ComProcessInfo: wire.Passthrough, ComProcessKill: wire.KillClient, ComChangeUser: wire.ChangeUser,
-	ComStmtPrepare: wire.Prepare, ComStmtExecute: wire.Execute, ComStmtSendLongData: wire.LongData, ComStmtClose: wire.CloseStmt,
-	ComStmtReset: wire.ResetStmt, ComStmtFetch: wire.Fetch, ComSetOption: wire.SetOption, ComResetConnection: wire.ResetSession,
-}
-
-// sort tells what a command asks for.
-func (c *Client) sort(r *wire.Request) {
-	p := r.Frames[headerSize:]
-	kind, ok := kinds[p[0]]
-	if !ok {
-		r.Kind = wire.Unknown
-		return
-	}
-	r.Kind = kind
-	switch kind {
-	case wire.Query, wire.UseDatabase:
-		r.SQL = p[1:]
-	case wire.Prepare:
-		r.SQL = p[1:]
-		c.nextID++
-		r.Stmt = &wire.Statement{ID: c.nextID, Wire: &stmt{id: c.nextID}}
-	case wire.KillClient:
-		if len(p) >= 5 {
-			r.Target = binary.LittleEndian.Uint32(p[1:])
-		}
-	case wire.SetOption:
-		if len(p) < 3 {
-			r.Kind = wire.Unknown
-			return
-		}
-		r.Target = uint32(binary.LittleEndian.Uint16(p[1:]))
-	case wire.Execute, wire.Fetch, wire.ResetStmt, wire.CloseStmt, wire.LongData:
-		if len(p) < 5 {
-			return
-		}
-		r.Target = binary.LittleEndian.Uint32(p[1:])
-		r.Stmt = c.stmts[r.Target]
-		if r.Stmt != nil && kind == wire.Execute {
-			r.SQL = nil
-			r.Cursor = len(p) > executeFlags && p[executeFlags] != 0
-		}
-	}
-}
-
-// Identify fixes what a statement means when it is prepared: its text in the session's state.
-func (c *Client) Identify(s *wire.Statement, text string, state *wire.State) {
-	s.Text = text
-	s.Wire.(*stmt).identify(text, state)
-}
-
-// Keep adds a prepared statement to those the client may run.
-func (c *Client) Keep(s *wire.Statement) {
-	if c.stmts == nil {
-		c.stmts = make(map[uint32]*wire.Statement)
-	}
-	c.stmts[s.ID] = s
-}
-
-// Statements is how many statements the client holds.
-func (c *Client) Statements() int { return len(c.stmts) }
-
-// Drop forgets a statement.
-func (c *Client) Drop(s *wire.Statement) { delete(c.stmts, s.ID) }
-
-// DropStatements implements wire.Client.
-func (c *Client) DropStatements() { c.stmts = nil }
-
-// DropLong implements wire.Client.
-func (c *Client) DropLong(s *wire.Statement) { s.Wire.(*stmt).dropLong() }
-
-// KeepLong keeps a piece of a parameter for the statement's next EXECUTE. What is over the limit is
-// dropped, and the EXECUTE refused.
-func (c *Client) KeepLong(r *wire.Request) {
-	p := r.Frames[headerSize:]
-	if r.Stmt == nil || len(p) < 7 {
-		return
-	}
-	s := r.Stmt.Wire.(*stmt)
-	param := binary.LittleEndian.Uint16(p[5:])
-	if int(param) >= s.params {
-		s.longAstray = true
-		return
-	}
-	if s.longBytes += len(p) - 7; s.longBytes > c.limit {
-		s.long, s.longTooBig = nil, true
-		return
-	}
-	s.long = append(s.long, longData{param, append([]byte(nil), p[7:]...)})
-}
-
 // Buffered implements wire.Client.
 func (c *Client) Buffered() bool { return c.in.buffered() > 0 }
-
-// copyFrame copies the client's next frame to a server and returns its payload's length.
-func (c *Client) copyFrame(to *writer) (n int, err error) {
-	n, seq, err := c.in.header()
-	if err != nil {
-		return 0, clientGone(err)
-	}
-	c.lastSeq = seq
-	return n, c.copyBytes(headerSize+n, to)
-}
-
-// copyBytes copies what the client sends, to its end even if the server takes no more: what is left of a
-// request must not be read as the next one.
-func (c *Client) copyBytes(left int, to *writer) error {
-	for {
-		have := min(left, c.in.buffered())
-		to.write(c.in.bytes()[:have])
-		c.in.discard(have)
-		if left -= have; left == 0 {
-			return nil
-		}
-		if err := c.in.fill(); err != nil {
-			return clientGone(err)
-		}
-	}
-}
-
-// copyRest streams the rest of a long request to a server.
-func (c *Client) copyRest(r *wire.Request, to *writer) error {
-	n, _ := frameLength(r.Frames)
-	head := len(r.Frames)
-	c.in.discard(head)
-	r.Frames = nil
-	total := n
-	left := headerSize + n - head
-	for {
-		if err := c.copyBytes(left, to); err != nil {
-			return err
-		}
-		if n < maxFrame {
-			c.seq = c.lastSeq + 1
-			return to.err
-		}
-		var err error
-		if n, c.lastSeq, err = c.in.header(); err != nil {
-			return clientGone(err)
-		}
-		if total += n; total > c.limit {
-			return wire.ErrTooLarge
-		}
-		left = headerSize + n
-	}
-}
-
-func clientGone(err error) error {
-	return errors.Join(wire.ErrClientGone, err)
-}
 
 // send queues one packet of the reply.
 func (c *Client) send(p []byte) { c.seq = c.out.packet(p, c.seq) }
@@ -444,22 +208,17 @@ func (c *Client) Flush() error {
 	return nil
 }
 
-// Executed implements wire.Client.
-func (c *Client) Executed(s *wire.Statement) {
-	st := s.Wire.(*stmt)
-	st.long, st.longBytes, st.longTooBig = nil, 0, false
-}
+// Gone implements wire.Client.
+func (c *Client) Gone() bool { return c.closed.Load() || c.in.gone() }
 
 // Stalled implements wire.Client.
 func (c *Client) Stalled(now time.Time) time.Duration {
-	if since := c.out.since.Load(); since != 0 {
-		return now.Sub(time.Unix(0, since))
+	began := c.writing.Load()
+	if began == 0 {
+		return 0
 	}
-	return 0
+	return max(0, now.Sub(time.Unix(0, began)))
 }
-
-// Gone implements wire.Client.
-func (c *Client) Gone() bool { return c.closed.Load() || c.in.gone() }
 
 // Interrupt ends a wait for the client's next request, from another goroutine.
 func (c *Client) Interrupt() { c.base.SetReadDeadline(time.Unix(1, 0)) }
@@ -468,9 +227,4 @@ func (c *Client) Interrupt() { c.base.SetReadDeadline(time.Unix(1, 0)) }
 func (c *Client) Close() error {
 	c.closed.Store(true)
 	return c.base.Close()
-}
-
-// IsClosed reports whether an error of ReadRequest is only the client leaving.
-func IsClosed(err error) bool {
-	return errors.Is(err, io.EOF) || errors.Is(err, net.ErrClosed) || errors.Is(err, io.ErrUnexpectedEOF) || isReset(err)
 }

@@ -10,6 +10,7 @@ package mysqlwire
 
 import (
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"sync"
@@ -42,7 +43,9 @@ type expander interface {
 type compressed struct {
 	net.Conn
 	algorithm compression
-	seq       atomic.Uint32 // of the next frame to write: one more than that of the last one read or written
+	// goOn reports whether a read inside a frame, which failed, is to be tried again; nil: none is.
+	goOn func(err error) bool
+	seq  atomic.Uint32 // of the next frame to write: one more than that of the last one read or written
 
 	// owned by the reader
 	header   [frameHeaderSize]byte
@@ -55,6 +58,9 @@ type compressed struct {
 func newCompressed(nc net.Conn, algorithm compression) *compressed {
 	return &compressed{Conn: nc, algorithm: algorithm}
 }
+
+// NetConn is the connection below.
+func (c *compressed) NetConn() net.Conn { return c.Conn }
 
 // Read reads expanded bytes. A deadline that passes between frames loses nothing; one that passes in
 // the middle of a compressed frame breaks the connection.
@@ -107,13 +113,25 @@ func (c *compressed) nextFrame() error {
 		c.left = length
 		return nil
 	}
-	c.body = io.LimitedReader{R: c.Conn, N: int64(length)}
+	c.body = io.LimitedReader{R: frameBody{c}, N: int64(length)}
 	e, err := c.algorithm.expander(&c.body)
 	if err != nil {
 		return brokenFrame(err)
 	}
 	c.expander, c.left = e, expanded
 	return nil
+}
+
+// frameBody reads on where a deadline would break a frame: what expands it can't be asked again.
+type frameBody struct{ *compressed }
+
+func (b frameBody) Read(p []byte) (int, error) {
+	for {
+		n, err := b.Conn.Read(p)
+		if n > 0 || err == nil || b.goOn == nil || !b.goOn(err) {
+			return n, err
+		}
+	}
 }
 
 // endFrame checks that a compressed frame ends where its header says, and lets go of the expander.
@@ -134,8 +152,12 @@ func (c *compressed) endFrame() error {
 	return nil
 }
 
-// brokenFrame tells an error of the connection from one of the compressed bytes.
+// brokenFrame tells an error of the connection from one of the compressed bytes. A deadline that passed is not told
+// as such: the read can't be taken up again.
 func brokenFrame(err error) error {
+	if isTimeout(err) {
+		return fmt.Errorf("inside a compressed frame: %v", err)
+	}
 	var ne net.Error
 	if errors.As(err, &ne) || errors.Is(err, net.ErrClosed) {
 		return err

@@ -18,7 +18,7 @@ type stmt struct {
 	meaning         *wire.State // what of the session's state fixes the text's meaning
 	params, columns int
 	long            []longData
-	longBytes       int
+	longBytes       int // see pieceOverhead
 	longTooBig      bool
 	longAstray      bool // for a parameter that isn't there: EXECUTE fails until a reset
 }
@@ -28,8 +28,6 @@ type longData struct {
 	param uint16
 	data  []byte
 }
-
-func (s *stmt) dropLong() { s.long, s.longBytes, s.longTooBig, s.longAstray = nil, 0, false, false }
 
 // stmtKey is a statement's identity on a server: its text, the state that fixes what it means, and the types
 // of its parameters, two bytes each as last bound. MySQL infers more types from those of the first EXECUTE,
@@ -224,9 +222,6 @@ func (c *Conn) settle(req *wire.Request, s *stmt) {
 	case req.Kind == wire.Execute && (out.Err != nil && len(s.long) > 0 || s.key.types == unknownTypes):
 		c.statements().Remove(s.key)
 	}
-	if req.Kind == wire.Execute {
-		s.dropLong()
-	}
 }
 
 // keep makes a statement that a client's own prepare left on the conn the one to use.
@@ -315,7 +310,6 @@ func (s *stmt) mayExecute(req *wire.Request, f wire.Flavor, bound bool) error {
 	function := "mysqld_stmt_execute"
 	switch {
 	case s.longTooBig:
-		s.dropLong()
 		return errLongData
 	case s.longAstray && f == wire.FlavorMySQL:
 		function = "mysql_stmt_precheck"

@@ -25,6 +25,8 @@ var buffers = sync.Pool{New: func() any { return new([bufferSize]byte) }}
 type reader struct {
 	nc  net.Conn
 	raw syscall.RawConn // nil: read through nc
+	// socket is what is below TLS and compression; nil if there is none to look at.
+	socket syscall.RawConn
 
 	buf    []byte // buf[r:w] is unread
 	pooled *[bufferSize]byte
@@ -38,11 +40,9 @@ type reader struct {
 }
 
 func newReader(nc net.Conn) *reader {
-	rd := &reader{nc: nc}
-	if sc, ok := nc.(syscall.Conn); ok {
-		if raw, err := sc.SyscallConn(); err == nil {
-			rd.raw = raw
-		}
+	rd := &reader{nc: nc, socket: socketOf(nc)}
+	if _, ok := nc.(syscall.Conn); ok {
+		rd.raw = rd.socket
 	}
 	rd.onReady = rd.readReady
 	return rd
@@ -220,65 +220,6 @@ func (rd *reader) frame(limit int) ([]byte, error) {
 	return rd.buf[rd.r+headerSize : rd.r+headerSize+n], nil
 }
 
-// gone reports whether the peer closed the connection, looking at the socket without reading.
-// Bytes that wait are not a close. It may be called beside a blocked read.
-func (rd *reader) gone() bool {
-	if rd.raw == nil {
-		return false
-	}
-	return peek(rd.raw) == peekClosed
-}
-
-// quiet reports whether the connection is open and nothing waits to be read.
-func (rd *reader) quiet() bool {
-	if rd.buffered() > 0 {
-		return false
-	}
-	raw := rd.raw
-	if raw == nil {
-		sc, ok := rd.nc.(interface{ NetConn() net.Conn })
-		if !ok {
-			return true
-		}
-		s, ok := sc.NetConn().(syscall.Conn)
-		if !ok {
-			return true
-		}
-		var err error
-		if raw, err = s.SyscallConn(); err != nil {
-			return false
-		}
-	}
-	return peek(raw) == peekEmpty
-}
-
-type peekResult uint8
-
-const (
-	peekEmpty peekResult = iota
-	peekData
-	peekClosed
-)
-
-func peek(raw syscall.RawConn) (result peekResult) {
-	var one [1]byte
-	err := raw.Control(func(fd uintptr) {
-		n, _, err := syscall.Recvfrom(int(fd), one[:], syscall.MSG_PEEK|syscall.MSG_DONTWAIT)
-		switch {
-		case err == syscall.EAGAIN || err == syscall.EINTR:
-			result = peekEmpty
-		case err != nil || n == 0:
-			result = peekClosed
-		default:
-			result = peekData
-		}
-	})
-	if err != nil {
-		return peekClosed
-	}
-	return result
-}
-
 // writer gathers frames and sends them in few system calls. Its buffer is lent while bytes wait.
 type writer struct {
 	nc     net.Conn
@@ -286,7 +227,8 @@ type writer struct {
 	pooled *[bufferSize]byte
 	sent   int // bytes handed to the connection so far
 	err    error
-	since  atomic.Int64 // when the write under way began, in ns since 1970; 0: none is
+	// began is told when a write begins, in ns since 1970, and 0 when it has ended; nil: nobody asks.
+	began *atomic.Int64
 }
 
 // grab returns the buffer to append to; put it back with keep.
@@ -349,9 +291,11 @@ func (wr *writer) send(p []byte) {
 	if wr.err != nil {
 		return
 	}
-	wr.since.Store(time.Now().UnixNano())
+	if wr.began != nil {
+		wr.began.Store(time.Now().UnixNano())
+		defer wr.began.Store(0)
+	}
 	n, err := wr.nc.Write(p)
-	wr.since.Store(0)
 	wr.sent += n
 	wr.err = err
 }
@@ -388,8 +332,4 @@ func (wr *writer) flush() error {
 func isTimeout(err error) bool {
 	var ne net.Error
 	return errors.As(err, &ne) && ne.Timeout()
-}
-
-func isReset(err error) bool {
-	return errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE)
 }

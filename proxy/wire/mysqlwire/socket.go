@@ -1,0 +1,60 @@
+package mysqlwire
+
+// socket.go: looking at a connection without reading from it.
+
+import (
+	"net"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+)
+
+// socketOf finds the socket below TLS and compression; nil if there is none.
+func socketOf(nc net.Conn) syscall.RawConn {
+	for {
+		if sc, ok := nc.(syscall.Conn); ok {
+			raw, err := sc.SyscallConn()
+			if err != nil {
+				return nil
+			}
+			return raw
+		}
+		layer, ok := nc.(interface{ NetConn() net.Conn })
+		if !ok {
+			return nil
+		}
+		nc = layer.NetConn()
+	}
+}
+
+// gone reports whether the peer closed the connection, looking at the socket without reading: bytes may still wait
+// in front of the end. It may be called beside a blocked read.
+func (rd *reader) gone() bool {
+	if rd.socket == nil {
+		return false
+	}
+	gone := false
+	err := rd.socket.Control(func(fd uintptr) {
+		fds := [1]unix.PollFd{{Fd: int32(fd), Events: unix.POLLRDHUP}}
+		n, err := unix.Poll(fds[:], 0)
+		gone = err == nil && n > 0
+	})
+	return gone || err != nil
+}
+
+// quiet reports whether the connection is open and nothing waits to be read.
+func (rd *reader) quiet() bool {
+	if rd.buffered() > 0 {
+		return false
+	}
+	quiet := true
+	if rd.socket == nil {
+		return quiet
+	}
+	err := rd.socket.Control(func(fd uintptr) {
+		var one [1]byte
+		_, _, err := syscall.Recvfrom(int(fd), one[:], syscall.MSG_PEEK|syscall.MSG_DONTWAIT)
+		quiet = err == syscall.EAGAIN || err == syscall.EINTR
+	})
+	return quiet && err == nil
+}
