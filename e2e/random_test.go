@@ -78,7 +78,7 @@ type genClient struct {
 
 type genStatement struct {
 	name   string
-	params int
+	params string // one letter each: i for a number, t for a text
 }
 
 // randomScript makes a script of about n lines.
@@ -248,18 +248,17 @@ func (g *generator) transaction(c *genClient) {
 func (g *generator) prepare(c *genClient) {
 	name := fmt.Sprintf("s%d", g.IntN(4))
 	texts := []struct {
-		sql    string
-		params int
+		sql, params string
 	}{
-		{"SELECT * FROM t WHERE id = ?", 1},
-		{"SELECT id, v AS x FROM t WHERE id > ? AND id <> ? ORDER BY id", 2},
-		{"SELECT 1", 0},
-		{fmt.Sprintf("SELECT * FROM c%d WHERE id = ? OR k = ?", c.number), 2},
-		{fmt.Sprintf("INSERT INTO c%d (v) VALUES (?)", c.number), 1},
-		{fmt.Sprintf("UPDATE c%d SET v = ? WHERE id = ?", c.number), 2},
-		{fmt.Sprintf("SELECT COUNT(*) FROM c%d", c.number), 0},
-		{"SELECT nope FROM t", 0},
-		{"SELECT @@sql_mode, COUNT(*) FROM t WHERE v = ?", 1},
+		{"SELECT * FROM t WHERE id = ?", "i"},
+		{"SELECT id, v AS x FROM t WHERE id > ? AND id <> ? ORDER BY id", "ii"},
+		{"SELECT 1", ""},
+		{fmt.Sprintf("SELECT * FROM c%d WHERE id = ? OR k = ?", c.number), "ii"},
+		{fmt.Sprintf("INSERT INTO c%d (v) VALUES (?)", c.number), "t"},
+		{fmt.Sprintf("UPDATE c%d SET v = ? WHERE id = ?", c.number), "ti"},
+		{fmt.Sprintf("SELECT COUNT(*) FROM c%d", c.number), ""},
+		{"SELECT nope FROM t", ""},
+		{"SELECT @@sql_mode, COUNT(*) FROM t WHERE v = ?", "t"},
 	}
 	p := texts[g.IntN(len(texts))]
 	g.add(c, "prepare %s %s", name, p.sql)
@@ -289,9 +288,12 @@ func (g *generator) execute(c *genClient) {
 	case 1:
 		g.add(c, "reset %s", s.name)
 	default:
-		args := make([]string, s.params)
+		args := make([]string, len(s.params))
 		for j := range args {
-			args[j] = g.oneOf("1", "2", "3", "'a'", "'2'", "NULL", "-1")
+			args[j] = g.oneOf("1", "2", "3", "NULL", "-1")
+			if s.params[j] == 't' {
+				args[j] = g.oneOf("'a'", "'2'", "'one'", "NULL")
+			}
 		}
 		g.add(c, "execute %s %s", s.name, strings.Join(args, " "))
 	}

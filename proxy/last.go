@@ -16,6 +16,8 @@ type lastStatement struct {
 	ticket          backend.Ticket // of the conn it ran on, as long as nobody else uses it
 	insertID        string         // decimal, or unknownID
 	insertIDPending bool           // only the conn that is held knows
+	insertIDSet     bool           // while pending: a statement set it beyond doubt
+	reported        uint64         // while pending: the last id that a reply told, generated or given
 	rowCount        int64
 	foundRows       uint64
 	warnings        uint16
@@ -39,7 +41,8 @@ func (l *lastStatement) note(plan *router.Plan, out *wire.Outcome) {
 		l.rowCount = int64(out.Affected)
 	}
 	if out.InsertID != 0 || plan.SetsInsertID && out.Err == nil {
-		l.insertIDPending = true
+		l.insertIDPending, l.reported = true, out.InsertID
+		l.insertIDSet = l.insertIDSet || plan.SetsInsertID
 	}
 }
 
@@ -87,11 +90,36 @@ func (l *lastStatement) override(plan *router.Plan, id uint32, own bool) *wire.O
 
 // supply puts into the conn what the statement reads of the one before.
 func (s *session) supply(t *try) error {
-	switch {
-	case t.plan.Needs&router.LastInsertID == 0 || s.last.insertIDPending:
+	if t.plan.Needs&router.LastInsertID == 0 {
 		return nil
-	case s.last.insertID == unknownID:
+	}
+	if s.last.insertIDPending {
+		if s.last.insertIDSet || t.conn.KnownInsertID() == s.last.insertID {
+			return nil // the conn has what the session would have on a conn of its own
+		}
+		if err := s.learnInsertID(t.conn); err != nil {
+			return err
+		}
+	}
+	if s.last.insertID == unknownID {
 		return wire.Errorf(wire.CodeNotSupported, "LAST_INSERT_ID() is not known any more: the connection that had it was lost")
 	}
 	return t.conn.SetLastInsertID(s.last.insertID)
+}
+
+// learnInsertID asks the conn for LAST_INSERT_ID(). A reply tells an id that the client gave itself as well as one
+// that was generated, and only the latter is the function's: if it still has the value that another session left
+// on the conn, this session's is what it was.
+func (s *session) learnInsertID(conn *backend.Conn) error {
+	before := conn.KnownInsertID()
+	v, err := conn.LastInsertID()
+	l := &s.last
+	switch {
+	case err != nil:
+		l.insertID = unknownID
+	case l.insertIDSet || v != before || v == strconv.FormatUint(l.reported, 10):
+		l.insertID = v
+	}
+	l.insertIDPending, l.insertIDSet = false, false
+	return err
 }

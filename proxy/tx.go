@@ -178,10 +178,7 @@ func (s *session) release() {
 	s.conn = nil
 	asked := s.last.insertIDPending
 	if asked {
-		v, err := conn.LastInsertID()
-		s.last.insertID, s.last.insertIDPending = v, false
-		if err != nil {
-			s.last.insertID = unknownID
+		if err := s.learnInsertID(conn); err != nil {
 			conn.Discard("asking for the insert id failed")
 			return
 		}
@@ -258,7 +255,7 @@ func (s *session) drop(conn *backend.Conn, why string) {
 	if conn == s.conn {
 		s.conn, s.pins, s.cursors = nil, nil, nil
 		if s.last.insertIDPending {
-			s.last.insertID, s.last.insertIDPending = unknownID, false
+			s.last.insertID, s.last.insertIDPending, s.last.insertIDSet = unknownID, false, false
 		}
 	}
 	s.tx, s.txWrote = wire.TxIdle, false

@@ -135,6 +135,8 @@ type Conn interface {
 	// LastInsertID asks what the conn's last generated id is, decimal, and SetLastInsertID sets it (MySQL).
 	LastInsertID() (string, error)
 	SetLastInsertID(v string) error
+	// KnownInsertID is what it was when it was last asked for or set.
+	KnownInsertID() string
 	// Learn asks for what replies don't tell: the values of session variables that were set in a way that the
 	// server may not have reported, and what it reported only in part. State tells them afterwards. It is to be
 	// called after each reply; it costs nothing when there is nothing to ask for.

@@ -31,7 +31,8 @@ type Conn struct {
 	nextTx bool // characteristics wait for the next transaction
 	locked bool // LOCK TABLES holds
 
-	idle time.Duration // wait_timeout of a new session
+	idle     time.Duration // wait_timeout of a new session
+	insertID string        // LAST_INSERT_ID() as last asked for or set
 
 	collationUnknown bool // SET NAMES was reported, which leaves the collation out
 
@@ -250,7 +251,7 @@ func (c *Conn) Reset(deadline time.Time) error {
 		}
 	}
 	c.state, c.collationUnknown = c.base.WithDatabase(c.state.Database()), false
-	c.tx, c.nextTx, c.locked = wire.TxIdle, false, false
+	c.tx, c.nextTx, c.locked, c.insertID = wire.TxIdle, false, false, "0"
 	return nil
 }
 
@@ -266,14 +267,19 @@ func (c *Conn) LastInsertID() (string, error) {
 	if err != nil || len(rows) != 1 {
 		return "", err
 	}
-	return rows[0][0], nil
+	c.insertID = rows[0][0]
+	return c.insertID, nil
 }
+
+// KnownInsertID implements wire.Conn.
+func (c *Conn) KnownInsertID() string { return c.insertID }
 
 // SetLastInsertID makes LAST_INSERT_ID() return a value, decimal, on this conn.
 func (c *Conn) SetLastInsertID(v string) error {
 	if strings.Trim(v, "0123456789") != "" {
 		return malformed("insert id")
 	}
+	c.insertID = v
 	return c.exec("SET last_insert_id=" + v)
 }
 

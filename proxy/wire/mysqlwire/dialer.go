@@ -85,7 +85,7 @@ func (d *Dialer) open(ctx context.Context, nc net.Conn, address string, l wire.L
 	c := &Conn{
 		nc: in.conn, in: newReader(in.conn), out: writer{nc: in.conn}, id: uint64(in.greeting.threadID), limit: maxHeld,
 		greeting: wire.Greeting{Version: in.greeting.version, Flavor: in.flavor, Charset: uint16(in.greeting.charset)},
-		flavor:   in.flavor, readOnly: l.ReadOnly, state: wire.NewState(l.Database), base: baseState(), batch: true,
+		flavor:   in.flavor, readOnly: l.ReadOnly, state: wire.NewState(l.Database), base: baseState(), batch: true, insertID: "0",
 	}
 	if err := c.exec(initSQL(c.flavor, c.readOnly, c.base)); err != nil {
 		return nil, fmt.Errorf("setting up a conn to %s: %w", address, err)
