@@ -209,7 +209,7 @@ func (g *generator) set(c *genClient) {
 
 // show asks for what the statement before left behind.
 func (g *generator) show(c *genClient) {
-	if n := len(g.lines); n == 0 || !strings.HasPrefix(g.lines[n-1], fmt.Sprintf("%d: ", c.number)) {
+	if n := len(g.lines); n == 0 || !strings.HasPrefix(g.lines[n-1], fmt.Sprintf("%d: query ", c.number)) {
 		g.query(c, "%s", g.oneOf("SELECT LAST_INSERT_ID()", "SELECT ROW_COUNT()", "SELECT DATABASE()", "SELECT @@autocommit"))
 		return // warnings are gone once the conn has served another client
 	}

@@ -74,7 +74,7 @@ func (l *lastStatement) override(plan *router.Plan, id uint32, own bool) *wire.O
 		switch {
 		case v == router.ConnectionID:
 			o.Columns[i] = strconv.AppendUint(nil, uint64(id), 10)
-		case own:
+		case own && !l.failed: // an error was followed by a question of Leat's own
 		case v == router.RowCount:
 			o.Columns[i] = strconv.AppendInt(nil, l.rowCount, 10)
 		case v == router.FoundRows:
