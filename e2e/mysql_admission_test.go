@@ -171,8 +171,13 @@ func proxyProtocol(ctx context.Context, t *testing.T, flavor localdb.Flavor) {
 		header string
 		ok     bool
 	}{
-		{"version 1", trusting, v1, true}, {"version 2", trusting, v2, true}, {"an address that the user may not come from", trusting, elsewhere, false}, {"no header", trusting, "", false},
-		{"no header, as always", strict, "", true}, {"spoofed version 1", strict, v1, false}, {"spoofed version 2", strict, v2, false},
+		{"version 1", trusting, v1, true},
+		{"version 2", trusting, v2, true},
+		{"an address that the user may not come from", trusting, elsewhere, false},
+		{"no header", trusting, "", false},
+		{"no header, as always", strict, "", true},
+		{"spoofed version 1", strict, v1, false},
+		{"spoofed version 2", strict, v2, false},
 	} {
 		if err := withHeader(ctx, try.leat, try.header); (err == nil) != try.ok {
 			t.Errorf("%s: %v, want success %t", try.name, err, try.ok)

@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"os/exec"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -50,7 +51,7 @@ func tooLargeRequests(ctx context.Context, t *testing.T, flavor localdb.Flavor) 
 		if r, err := c.Query(query); err == nil {
 			text = fmt.Sprint(numberOf(r))
 		}
-		if _, err := c.Query("SELECT 1"); err != nil {
+		if r, err := c.Query("SELECT 1"); err != nil || r.Err() != nil {
 			text += ", closed"
 		}
 		if r, err := other.Query("SELECT 1"); err != nil || r.Err() != nil {
@@ -58,11 +59,24 @@ func tooLargeRequests(ctx context.Context, t *testing.T, flavor localdb.Flavor) 
 		}
 		return text
 	}
-	for limit, size := range map[string]int{"1MiB": 2 << 20, "64MiB": 2 << 20, "20MiB": 40 << 20} {
-		l := startLeat(ctx, t, top, leatOptions{Top: []string{"limits: {packet: " + limit + "}"}})
-		// A server that refuses closes its connection, and the client keeps Leat's.
-		if got, want := outcome(l.Addr, size), outcome(top.Primary().Addr(), size); got != want && got != "1153" {
-			t.Errorf("limits.packet %s: a request of %d bytes: %s, want %s as direct, or 1153", limit, size, got, want)
+	// Whoever refuses may close before all has come, and then the error doesn't always arrive.
+	closed := []string{"1153, closed", "closed, closed"}
+	if got := outcome(top.Primary().Addr(), 2<<20); !slices.Contains(closed, got) {
+		t.Errorf("direct: %s, want %q", got, closed)
+	}
+	for _, try := range []struct {
+		limit string
+		size  int
+		want  []string
+	}{
+		{"1MiB", 2 << 20, closed},
+		{"20MiB", 40 << 20, closed},
+		{"64MiB", 2 << 20, []string{"1153"}},
+		{"64MiB", 40 << 20, []string{"1153"}}, // the server closes, and the client keeps Leat's
+	} {
+		l := startLeat(ctx, t, top, leatOptions{Top: []string{"limits: {packet: " + try.limit + "}"}})
+		if got := outcome(l.Addr, try.size); !slices.Contains(try.want, got) {
+			t.Errorf("limits.packet %s: a request of %d bytes: %s, want %q", try.limit, try.size, got, try.want)
 		}
 	}
 }

@@ -33,6 +33,7 @@ func init() {
 
 // onPrimary and onReplica check where statements go. Each must succeed, or fail with an error of the server's.
 func (s *stage) onPrimary(c *peer, statements ...string) { s.Helper(); s.goes(c, true, statements) }
+
 func (s *stage) onReplica(c *peer, statements ...string) { s.Helper(); s.goes(c, false, statements) }
 
 func (s *stage) goes(c *peer, primary bool, statements []string) {
@@ -110,8 +111,10 @@ func storedFunctions(s *stage) {
 		"CREATE FUNCTION fw() RETURNS INT MODIFIES SQL DATA BEGIN INSERT INTO written VALUES (); RETURN @@server_id; END; CREATE FUNCTION pure() RETURNS INT NO SQL RETURN @@server_id")
 	s.sync()
 	c := s.client()
-	for _, sql := range []string{"SELECT fw()", "SELECT pure()", "SELECT leat_stage.fw()", "SELECT `fw`()", "SELECT fw ()", "SELECT id, fw() FROM t WHERE id = 1",
-		"SELECT (SELECT fw())", "SELECT * FROM (SELECT fw()) x", "SELECT 1 FROM t WHERE id = 1 AND fw() > 0", "WITH x AS (SELECT fw()) SELECT * FROM x", "SET @x = fw()", "DO fw()"} {
+	for _, sql := range []string{
+		"SELECT fw()", "SELECT pure()", "SELECT leat_stage.fw()", "SELECT `fw`()", "SELECT fw ()", "SELECT id, fw() FROM t WHERE id = 1",
+		"SELECT (SELECT fw())", "SELECT * FROM (SELECT fw()) x", "SELECT 1 FROM t WHERE id = 1 AND fw() > 0", "WITH x AS (SELECT fw()) SELECT * FROM x", "SET @x = fw()", "DO fw()",
+	} {
 		s.onPrimary(c, sql)
 	}
 	c.do([]byte{rawmysql.ComResetConnection})
@@ -222,13 +225,15 @@ func temporaryTables(s *stage) {
 }
 
 func unparsedForms(s *stage) {
-	common := []string{"query BEGIN WORK", "query INSERT INTO a (k) VALUES (930)", "query COMMIT AND CHAIN", "query ROLLBACK WORK AND NO CHAIN", "query CHECKSUM TABLE t",
+	common := []string{
+		"query BEGIN WORK", "query INSERT INTO a (k) VALUES (930)", "query COMMIT AND CHAIN", "query ROLLBACK WORK AND NO CHAIN", "query CHECKSUM TABLE t",
 		"query SELECT COUNT(*) FROM a", "query CREATE USER u93 IDENTIFIED BY 'x'", "query GRANT SELECT ON leat_diff.t TO u93", "query DROP USER u93",
 		"query CREATE TRIGGER tr BEFORE INSERT ON a FOR EACH ROW SET NEW.v = 'tr'", "query INSERT INTO a (k) VALUES (931)", "query SELECT v FROM a WHERE k = 931",
 		"query CREATE FUNCTION f93() RETURNS INT DETERMINISTIC RETURN 93", "query SELECT f93()", "query DROP FUNCTION f93",
 		"query SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'x'", "query GET DIAGNOSTICS @n = NUMBER", "query HELP 'nothing at all'", "query CHECK TABLE t", "query OPTIMIZE TABLE nosuch",
 		"query FLUSH STATUS", "query SET ROLE NONE", "query CREATE EVENT e93 ON SCHEDULE AT '2037-01-01' DO SET @x = 1", "query DROP EVENT e93", "query RENAME TABLE c1 TO c9", "query SELECT COUNT(*) FROM c9",
-		"query SELEKT 1", "query SELECT FROM", "query FROBNICATE x"}
+		"query SELEKT 1", "query SELECT FROM", "query FROBNICATE x",
+	}
 	s.same(common...)
 	if s.flavor == localdb.MySQL {
 		s.same("query TABLE t LIMIT 1", "query VALUES ROW(1, 2), ROW(3, 4)", "query SELECT CAST('[1,2]' AS VECTOR)", "query LOCK INSTANCE FOR BACKUP", "query SET PERSIST nosuch = 1")

@@ -28,8 +28,12 @@ func init() {
 
 // framings are all ways in which a reply is framed.
 var framings = [][]string{
-	{}, {"deprecate_eof"}, {"session_track"}, {"deprecate_eof", "session_track"},
-	{"multi_statements"}, {"deprecate_eof", "multi_statements"},
+	{},
+	{"deprecate_eof"},
+	{"session_track"},
+	{"deprecate_eof", "session_track"},
+	{"multi_statements"},
+	{"deprecate_eof", "multi_statements"},
 }
 
 // queries makes a script of text statements, one a line.

@@ -68,8 +68,10 @@ func implicitCommits(s *stage) {
 		return []string{"query BEGIN", fmt.Sprint("query INSERT INTO a (k) VALUES (", k, ")"), "query " + end, "query DO 0", "query ROLLBACK", "query SELECT COUNT(*) FROM a"}
 	}
 	var lines []string
-	for i, end := range []string{"BEGIN", "START TRANSACTION READ ONLY", "CREATE TABLE n1 (id INT)", "ALTER TABLE n1 ADD COLUMN v INT", "TRUNCATE n1", "DROP TABLE n1",
-		"SET autocommit = 1", "LOCK TABLES t READ", "UNLOCK TABLES", "CREATE VIEW n2 AS SELECT 1", "ANALYZE TABLE nosuch", "FLUSH STATUS"} {
+	for i, end := range []string{
+		"BEGIN", "START TRANSACTION READ ONLY", "CREATE TABLE n1 (id INT)", "ALTER TABLE n1 ADD COLUMN v INT", "TRUNCATE n1", "DROP TABLE n1",
+		"SET autocommit = 1", "LOCK TABLES t READ", "UNLOCK TABLES", "CREATE VIEW n2 AS SELECT 1", "ANALYZE TABLE nosuch", "FLUSH STATUS",
+	} {
 		lines = append(lines, begin(680+i, end)...)
 		lines = append(lines, "query UNLOCK TABLES")
 	}
@@ -191,14 +193,16 @@ func nextTransaction(s *stage) {
 	if s.flavor == localdb.MariaDB {
 		isolation = "@@tx_isolation"
 	}
-	shared := []string{"query SET TRANSACTION ISOLATION LEVEL READ COMMITTED", "query SELECT " + isolation, "2: query SELECT " + isolation,
+	shared := []string{
+		"query SET TRANSACTION ISOLATION LEVEL READ COMMITTED", "query SELECT " + isolation, "2: query SELECT " + isolation,
 		"query BEGIN", "query SELECT COUNT(*) FROM a", "2: query INSERT INTO a (k) VALUES (720)", "query SELECT COUNT(*) FROM a",
 		"query SET TRANSACTION ISOLATION LEVEL SERIALIZABLE", "query COMMIT", "query SELECT " + isolation, "query BEGIN", "query SELECT COUNT(*) FROM a",
 		"2: query INSERT INTO a (k) VALUES (721)", "query SELECT COUNT(*) FROM a", "query COMMIT",
 		"query SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED", "2: query SELECT " + isolation, "query SELECT " + isolation,
 		"query BEGIN", "query SELECT COUNT(*) FROM a", "2: query INSERT INTO a (k) VALUES (722)", "query SELECT COUNT(*) FROM a", "query COMMIT",
 		"query SET TRANSACTION READ ONLY", "query INSERT INTO a (k) VALUES (723)", "query INSERT INTO a (k) VALUES (724)", "query SELECT COUNT(*) FROM a",
-		"query SET TRANSACTION READ ONLY", "query BEGIN", "query INSERT INTO a (k) VALUES (725)", "query COMMIT", "query INSERT INTO a (k) VALUES (726)"}
+		"query SET TRANSACTION READ ONLY", "query BEGIN", "query INSERT INTO a (k) VALUES (725)", "query COMMIT", "query INSERT INTO a (k) VALUES (726)",
+	}
 	s.same(shared...)
 	if s.flavor == localdb.MySQL {
 		s.same("query SET @@transaction_isolation = 'SERIALIZABLE'", "query SELECT @@transaction_isolation", "2: query SELECT 1", "query BEGIN",

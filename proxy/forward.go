@@ -102,6 +102,8 @@ func (s *session) attempt(r *wire.Request, t *try) (out wire.Outcome, err error)
 		}
 	case err != nil:
 		s.breakOff(conn, t, err)
+	case out.Err != nil && out.Err.Number == errPacketTooLarge:
+		s.lose(conn)
 	case out.Err == nil && s.releases(t.plan):
 		s.settlePosition(conn, t.plan, &out)
 		s.drop(conn, "released by its client")
@@ -116,7 +118,11 @@ func (s *session) attempt(r *wire.Request, t *try) (out wire.Outcome, err error)
 
 // absorb lets a cancel that came too late hit a question of Leat's own and not the session's next statement.
 func (s *session) absorb(conn *backend.Conn) {
-	if conn.Ping() != nil && conn.Ping() != nil {
+	err := conn.Ping()
+	if err != nil { // by the cancel, most likely
+		err = conn.Ping()
+	}
+	if err != nil {
 		s.lose(conn)
 	}
 }
@@ -240,6 +246,10 @@ func mayBeSeveral(sql []byte) bool {
 	i := bytes.IndexByte(sql, ';')
 	return i >= 0 && i < len(sql)-1
 }
+
+// errPacketTooLarge is a server's answer to a request over its max_allowed_packet, after which it closes the
+// connection.
+const errPacketTooLarge = 1153
 
 // judge decides what a failed attempt means: try again, or the error to answer with.
 func (s *session) judge(r *wire.Request, t *try, out *wire.Outcome, err error) (again bool, answer error) {

@@ -119,8 +119,10 @@ func (c *Client) SendNoStatement(r *wire.Request) {
 	if c.flavor == wire.FlavorMySQL {
 		function = "mysql_stmt_precheck"
 	}
-	c.SendServerError(&wire.ServerError{Number: 1243, SQLState: "HY000",
-		Message: fmt.Sprintf("Unknown prepared statement handler (%d) given to %s", r.Target, function)})
+	c.SendServerError(&wire.ServerError{
+		Number: 1243, SQLState: "HY000",
+		Message: fmt.Sprintf("Unknown prepared statement handler (%d) given to %s", r.Target, function),
+	})
 }
 
 // Torn implements wire.Client.

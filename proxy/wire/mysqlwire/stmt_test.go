@@ -142,8 +142,10 @@ func TestReplicaTakesBack(t *testing.T) {
 	}{
 		{"of a replica", true, packets(1, append(started, refusal)...), nil},
 		{"of a primary", false, packets(1, append(started, refusal)...), packets(1, append(started, refusal)...)},
-		{"another error", true, packets(1, append(started, AppendErr(nil, 1242, "21000", "rows", ClientProtocol41))...),
-			packets(1, append(started, AppendErr(nil, 1242, "21000", "rows", ClientProtocol41))...)},
+		{
+			"another error", true, packets(1, append(started, AppendErr(nil, 1242, "21000", "rows", ClientProtocol41))...),
+			packets(1, append(started, AppendErr(nil, 1242, "21000", "rows", ClientProtocol41))...),
+		},
 	}
 	for _, tt := range tests {
 		conn, _ := stmtExchange(tt.reply)
