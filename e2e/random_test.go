@@ -189,7 +189,7 @@ func (g *generator) set(c *genClient) {
 		{"sql_select_limit", "2", "DEFAULT", "DEFAULT"},
 		{"foreign_key_checks", "0", "1", "OFF"},
 		{"lc_time_names", "'de_DE'", "'en_US'"},
-		{"character_set_results", "latin1", "utf8mb4", "NULL"},
+		{"character_set_results", "latin1", "NULL"},
 		{"net_write_timeout", "77", "DEFAULT"},
 		{"sql_safe_updates", "1", "0"},
 	}

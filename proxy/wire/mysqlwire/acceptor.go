@@ -173,6 +173,7 @@ func (c *Client) arrival() *wire.Arrival {
 // ResetState implements wire.Client: the database stays; the charset becomes MySQL's server default, or
 // MariaDB's of the log-in.
 func (c *Client) ResetState(now *wire.State) *wire.State {
+	c.conditions = 0
 	if c.flavor == wire.FlavorMariaDB {
 		return c.arrival().State.WithDatabase(now.Database())
 	}
@@ -200,6 +201,7 @@ func (c *Client) Relogin(r *wire.Request) (*wire.Arrival, error) {
 	if err := c.accepted.Reauth(payload, &clientIO{c}); err != nil {
 		return nil, err
 	}
+	c.conditions = 0
 	return c.arrival(), nil
 }
 
