@@ -144,6 +144,12 @@ func foundRowsFlag(s *stage) {
 func warnings(s *stage) {
 	s.sameFramed(queries(`
 		INSERT INTO a (k, v) VALUES (60, 'x'), (61, 'y') ON DUPLICATE KEY UPDATE v = 'z'
+		INSERT IGNORE INTO a (k, v) VALUES (60, 'dup'), (65, 'much too long for this')
+		SHOW WARNINGS
+		SHOW WARNINGS
+		SHOW COUNT(*) WARNINGS
+		SELECT @@warning_count
+		SELECT LAST_INSERT_ID()
 		UPDATE IGNORE a SET k = 60, v = 'much too long for this' WHERE k = 61
 		SHOW COUNT(*) WARNINGS
 		SHOW WARNINGS

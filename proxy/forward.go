@@ -65,6 +65,7 @@ type try struct {
 	conn    *backend.Conn   // of the attempt; nil if there was none. It may be somebody else's by now
 	role    wire.Role       // what conn was lent as
 	held    bool            // the conn was held before
+	same    bool            // the conn is that of the statement before
 	inTx    bool            // the conn broke with a transaction open
 	server  string
 	reason  cancelReason
@@ -74,6 +75,7 @@ type try struct {
 func (s *session) attempt(r *wire.Request, t *try) (out wire.Outcome, err error) {
 	t.count++
 	t.held, t.conn, t.reason = s.conn != nil, s.conn, notCancelled
+	t.same = t.held
 	if t.conn == nil {
 		if t.conn, err = s.find(r, t); err != nil {
 			return out, err
@@ -84,11 +86,15 @@ func (s *session) attempt(r *wire.Request, t *try) (out wire.Outcome, err error)
 		}
 	}
 	t.server, t.role = t.conn.Server().Address(), t.conn.Role()
-	if err = s.supply(t); err != nil {
+	if err = s.last.mayCount(t.plan, t.same); err == nil || r.Kind == wire.Prepare {
+		err = s.supply(t)
+	}
+	if err != nil {
 		s.giveBack(t.conn, err)
 		return out, unsent(err)
 	}
 	conn := t.conn
+	s.last.foundHere = s.last.foundHere && t.same
 	s.takeOff(conn, t.plan)
 	out, err = conn.Do(r, s.client, s.requestOptions(r, t))
 	t.reason = s.land()
@@ -152,6 +158,7 @@ func (s *session) find(r *wire.Request, t *try) (*backend.Conn, error) {
 	if t.plan.Needs&lastValues != 0 {
 		if conn := s.server.backend.Reacquire(s.last.ticket); conn != nil {
 			if t.plan.Class != router.ClassWrite || conn.Role() == wire.Primary {
+				t.same = true
 				return conn, nil
 			}
 			conn.Release()
@@ -235,7 +242,7 @@ func (s *session) requestOptions(r *wire.Request, t *try) *wire.Options {
 		Batch:       s.client.Batch(),
 	}
 	if len(t.plan.Bare) > 0 || t.plan.Needs&router.Diagnostics != 0 {
-		s.options.Override = s.last.override(t.plan, s.id, t.held)
+		s.options.Override = s.last.override(t.plan, s.id, t.same)
 	}
 	return &s.options
 }

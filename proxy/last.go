@@ -5,6 +5,7 @@ package proxy
 
 import (
 	"strconv"
+	"strings"
 
 	"leat/proxy/backend"
 	"leat/proxy/wire"
@@ -18,11 +19,17 @@ type lastStatement struct {
 	insertIDPending bool           // only the conn that is held knows
 	insertIDSet     bool           // while pending: a statement set it beyond doubt
 	reported        uint64         // while pending: the last id that a reply told, generated or given
+	spoiled         bool           // a question of Leat's own came behind it: the conn's counts are that one's
+	foundHere       bool           // the conn has run the last query
 	rowCount        int64
 	foundRows       uint64
 	warnings        uint16
+	kept            [][]string // the warnings, once a question of Leat's own took their place on the conn
 	failed          bool
 }
+
+// maxKept bounds the warnings that are kept.
+const maxKept = 64
 
 // unknownID is the last insert id of a session whose conn was lost before it was asked.
 const unknownID = ""
@@ -30,13 +37,13 @@ const unknownID = ""
 // note keeps what a reply tells.
 func (l *lastStatement) note(plan *router.Plan, out *wire.Outcome) {
 	if plan.Needs&router.Diagnostics == 0 {
-		l.warnings, l.failed = out.Warnings, out.Err != nil
+		l.warnings, l.failed, l.kept = out.Warnings, out.Err != nil, nil
 	}
 	switch {
 	case out.Err != nil:
 		l.rowCount = -1
 	case out.HasRows:
-		l.rowCount, l.foundRows = -1, out.Rows
+		l.rowCount, l.foundRows, l.foundHere = -1, out.Rows, true
 	default:
 		l.rowCount = int64(out.Affected)
 	}
@@ -49,14 +56,24 @@ func (l *lastStatement) note(plan *router.Plan, out *wire.Outcome) {
 // missed says whether a statement may run although the conn that knows its answer is in other hands.
 func (l *lastStatement) missed(plan *router.Plan) error {
 	needs := plan.Needs & lastValues
-	bare := len(plan.Bare) > 0
-	if needs&router.Diagnostics != 0 && (l.warnings > 0 || l.failed) {
+	if needs&router.Diagnostics != 0 && (l.warnings > 0 || l.failed) && l.tell(plan) == nil {
 		return wire.Errorf(wire.CodeNotSupported, "The warnings of the last statement are gone, since its connection has served something else: ask for them inside a transaction")
 	}
-	if needs&(router.RowCount|router.FoundRows) != 0 && !bare {
-		return wire.Errorf(wire.CodeNotSupported, "ROW_COUNT() and FOUND_ROWS() inside an expression need the connection of the last statement, which serves another client: select them alone, or inside a transaction")
-	}
 	return nil
+}
+
+// mayCount says why a statement can't have the counts of the one before from a conn; same is whether that is
+// the conn that the one before ran on. Selected alone they need no conn.
+func (l *lastStatement) mayCount(plan *router.Plan, same bool) error {
+	if plan.Needs&(router.RowCount|router.FoundRows) == 0 || len(plan.Bare) > 0 || l.knows(plan.Needs, same) {
+		return nil
+	}
+	return wire.Errorf(wire.CodeNotSupported, "ROW_COUNT() and FOUND_ROWS() inside an expression need the connection of the last statement, which has served something else: select them alone")
+}
+
+// knows reports whether a conn has the counts of the session's last statement.
+func (l *lastStatement) knows(v router.Value, same bool) bool {
+	return same && !l.spoiled && (v&router.FoundRows == 0 || l.foundHere)
 }
 
 // override gives the values of a statement that asks for nothing else, or an empty list of warnings. On the
@@ -64,7 +81,7 @@ func (l *lastStatement) missed(plan *router.Plan) error {
 func (l *lastStatement) override(plan *router.Plan, id uint32, own bool) *wire.Override {
 	if plan.Needs&router.Diagnostics != 0 {
 		if own || l.warnings > 0 || l.failed {
-			return nil
+			return l.tell(plan)
 		}
 		return &wire.Override{NoRows: true} // MariaDB would show what another session left
 	}
@@ -74,7 +91,7 @@ func (l *lastStatement) override(plan *router.Plan, id uint32, own bool) *wire.O
 		switch {
 		case v == router.ConnectionID:
 			o.Columns[i] = strconv.AppendUint(nil, uint64(id), 10)
-		case own && !l.failed: // an error was followed by a question of Leat's own
+		case l.knows(v, own):
 		case v == router.RowCount:
 			o.Columns[i] = strconv.AppendInt(nil, l.rowCount, 10)
 		case v == router.FoundRows:
@@ -86,6 +103,28 @@ func (l *lastStatement) override(plan *router.Plan, id uint32, own bool) *wire.O
 		return nil
 	}
 	return o
+}
+
+// tell answers the plain questions after warnings that were kept; nil if there are none, or for any other.
+func (l *lastStatement) tell(plan *router.Plan) *wire.Override {
+	if l.kept == nil {
+		return nil
+	}
+	switch strings.ToUpper(plan.Text) {
+	case "SHOW WARNINGS":
+		return &wire.Override{NoRows: true, Rows: l.kept}
+	case "SHOW COUNT(*) WARNINGS", "SELECT @@WARNING_COUNT":
+		return &wire.Override{Columns: [][]byte{strconv.AppendInt(nil, int64(len(l.kept)), 10)}}
+	}
+	return nil
+}
+
+// keep fetches the warnings from the conn, where they are about to be lost.
+func (l *lastStatement) keep(conn *backend.Conn) (err error) {
+	if l.warnings <= maxKept {
+		l.kept, err = conn.Warnings()
+	}
+	return err
 }
 
 // supply puts into the conn what the statement reads of the one before.

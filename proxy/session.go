@@ -242,8 +242,10 @@ func (s *session) run() {
 			if err = s.mayGoOn(); err == nil {
 				continue
 			}
+			s.say(err, s.client.SendGoodbye)
+			return
 		}
-		s.say(err)
+		s.say(err, s.client.SendError)
 		return
 	}
 }
@@ -262,8 +264,9 @@ func (s *session) mayGoOn() error {
 	return nil
 }
 
-// say tells the client why its session ends, where it isn't the client's own doing.
-func (s *session) say(err error) {
+// say tells the client why its session ends, where it isn't the client's own doing, in place of an answer or
+// as a goodbye between requests.
+func (s *session) say(err error, send func(*wire.Error)) {
 	var e *wire.Error
 	switch {
 	case errors.As(err, &e):
@@ -276,7 +279,7 @@ func (s *session) say(err error) {
 		return // it closes without a word: clients don't expect one
 	}
 	if !s.client.Torn() {
-		s.client.SendError(e)
+		send(e)
 		s.client.Flush()
 	}
 }

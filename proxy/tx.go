@@ -22,6 +22,7 @@ func mayRelease(tx wire.TxState, pins []string) bool {
 // statement did to the session can't be learned, the conn is closed and the session must end.
 func (s *session) settle(conn *backend.Conn, r *wire.Request, plan *router.Plan, out *wire.Outcome) {
 	s.tx = out.Tx
+	asked := s.tx == wire.TxUnknown || plan.Kind == router.KindSet || len(plan.Trackers)+len(plan.Untracked) > 0
 	err := s.learn(conn, r, plan, out)
 	if err == nil && s.tx == wire.TxUnknown { // an error reply doesn't tell the transaction's state
 		err = conn.Ping()
@@ -37,6 +38,7 @@ func (s *session) settle(conn *backend.Conn, r *wire.Request, plan *router.Plan,
 	s.settlePosition(conn, plan, out)
 	if r.Kind != wire.Prepare || out.Err != nil { // preparing leaves what can be asked about
 		s.last.note(plan, out)
+		s.last.spoiled = asked
 	}
 	s.conn = conn
 	if mayRelease(s.tx, s.pins) {
@@ -177,7 +179,16 @@ func (s *session) release() {
 	conn := s.conn
 	s.conn = nil
 	asked := s.last.insertIDPending
+	replaced := asked && s.last.warnings > 0 && s.readFacts().Flavor == wire.FlavorMySQL // the question takes the warnings' place
+	if replaced {
+		if err := s.last.keep(conn); err != nil {
+			conn.Discard("asking for the warnings failed")
+			s.last.insertID, s.last.insertIDPending = unknownID, false
+			return
+		}
+	}
 	if asked {
+		s.last.spoiled = true
 		if err := s.learnInsertID(conn); err != nil {
 			conn.Discard("asking for the insert id failed")
 			return
@@ -188,8 +199,8 @@ func (s *session) release() {
 	} else {
 		s.last.ticket = conn.Release()
 	}
-	if asked && s.last.warnings > 0 && s.readFacts().Flavor == wire.FlavorMySQL {
-		s.last.ticket = backend.Ticket{} // the question took the warnings' place
+	if replaced {
+		s.last.ticket = backend.Ticket{}
 	}
 }
 

@@ -85,9 +85,15 @@ func planStatements(toks stmt) *Plan {
 		return p
 	}
 	p.batch()
+	queried := p.proof == proofQuery
 	for _, s := range list[1:] {
 		next := byWords(s)
 		next.batch()
+		next.Needs &^= RowCount | Diagnostics // of the statement before, in the same text
+		if queried {
+			next.Needs &^= FoundRows
+		}
+		queried = queried || next.proof == proofQuery
 		p.absorb(next)
 	}
 	p.Statements = len(list)

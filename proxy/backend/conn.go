@@ -116,6 +116,13 @@ func (c *Conn) Ping() error {
 	return c.Conn.Ping()
 }
 
+// Warnings are the conn's own.
+func (c *Conn) Warnings() ([][]string, error) {
+	c.Start()
+	defer c.started.Store(0)
+	return c.Conn.Warnings()
+}
+
 // LastInsertID is the conn's own.
 func (c *Conn) LastInsertID() (string, error) {
 	c.Start()

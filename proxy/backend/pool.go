@@ -131,9 +131,10 @@ func (p *pool) login(key loginKey) *login {
 // keepFor is how long a conn is kept for the session that released it with Keep, while there are others.
 const keepFor = time.Second
 
-// hasRoom reports whether one more conn may be opened, and is likely to be.
+// hasRoom reports whether one more conn is opened rather than one lent that is kept for another session: up to
+// half of the pool.
 func (p *pool) hasRoom() bool {
-	return len(p.conns)+p.dialing < p.server.settings.Load().poolSize && p.waiters.Len() == 0 && !p.backoff.active()
+	return len(p.conns)+p.dialing < p.server.settings.Load().poolSize/2 && p.waiters.Len() == 0 && !p.backoff.active()
 }
 
 // takeIdle lends the idle conn of the login that needs the least work to get into the state. One that is kept

@@ -31,6 +31,8 @@ type Client interface {
 	// SendError answers the request with an error, SendServerError with a server's, verbatim.
 	SendError(e *Error)
 	SendServerError(e *ServerError)
+	// SendGoodbye tells a client, between requests, why its connection is closed.
+	SendGoodbye(e *Error)
 	// SendNoStatement answers a request for a prepared statement that the client doesn't have.
 	SendNoStatement(r *Request)
 	// SendOK answers the request with success, in the form that its kind expects.

@@ -93,6 +93,8 @@ type Override struct {
 	// NoRows is for a question after warnings of which there are none: it drops all rows, and makes the value
 	// of a reply that has a single column, a count, 0.
 	NoRows bool
+	// Rows are put in the place of those that NoRows drops.
+	Rows [][]string
 }
 
 // Options of one request.

@@ -132,6 +132,8 @@ type Conn interface {
 	Ping() error
 	// CloseStatement ends a statement's cursor on the conn.
 	CloseStatement(s *Statement) error
+	// Warnings asks for the list of the last statement's warnings: level, code and message (MySQL).
+	Warnings() ([][]string, error)
 	// LastInsertID asks what the conn's last generated id is, decimal, and SetLastInsertID sets it (MySQL).
 	LastInsertID() (string, error)
 	SetLastInsertID(v string) error

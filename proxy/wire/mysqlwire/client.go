@@ -105,6 +105,13 @@ func (c *Client) SendError(e *wire.Error) {
 	c.send(AppendErr(c.scratch[:0], number, state, e.Message, c.caps))
 }
 
+// SendGoodbye implements wire.Client. It starts a conversation of its own: clients know by the sequence id that
+// it is no answer.
+func (c *Client) SendGoodbye(e *wire.Error) {
+	c.seq = 0
+	c.SendError(e)
+}
+
 // SendServerError implements wire.Client.
 func (c *Client) SendServerError(e *wire.ServerError) {
 	c.conditions++

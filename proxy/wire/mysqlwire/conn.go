@@ -261,6 +261,9 @@ func (c *Conn) Ping() error {
 	return c.simple()
 }
 
+// Warnings implements wire.Conn.
+func (c *Conn) Warnings() ([][]string, error) { return c.query("SHOW WARNINGS") }
+
 // LastInsertID asks what LAST_INSERT_ID() is on this conn.
 func (c *Conn) LastInsertID() (string, error) {
 	rows, err := c.query("SELECT LAST_INSERT_ID()")

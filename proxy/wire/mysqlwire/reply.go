@@ -280,10 +280,7 @@ func (r *relay) rows(o *wire.Override) error {
 			if err != nil {
 				return err
 			}
-			if first == markErr {
-				return r.fail(p)
-			}
-			return r.finish(p)
+			return r.endRows(p, o)
 		}
 		if n <= wholeRow && in.buffered() < headerSize+n {
 			if err := in.need(headerSize + n); err != nil {
@@ -455,6 +452,23 @@ func (r *relay) overrideRow(o *wire.Override) error {
 	r.to.send(row)
 	r.out.Replied = true
 	return r.to.err()
+}
+
+// endRows passes on the packet that ends rows, behind those that an override puts in.
+func (r *relay) endRows(p []byte, o *wire.Override) error {
+	if p[0] == markErr {
+		return r.fail(p)
+	}
+	if o != nil {
+		for _, row := range o.Rows {
+			var text []byte
+			for _, v := range row {
+				text = appendLenencString(text, v)
+			}
+			r.to.send(text)
+		}
+	}
+	return r.finish(p)
 }
 
 // cutOff turns the end of a stream inside a reply into the error that it is.
