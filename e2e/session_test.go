@@ -95,3 +95,56 @@ func TestFoundRowsInWrite(t *testing.T) {
 		}
 	})
 }
+
+// TestCounts: ROW_COUNT() and FOUND_ROWS() are those of the session's last statement, or refused.
+func TestCounts(t *testing.T) {
+	eachFlavor(t, func(ctx context.Context, t *testing.T, flavor localdb.Flavor) {
+		top := sharedServers(ctx, t, flavor)
+		l := startLeat(ctx, t, top, leatOptions{})
+		db := l.DB("")
+		for _, q := range []string{"DROP DATABASE IF EXISTS counts", "CREATE DATABASE counts", "CREATE TABLE counts.t (n INT PRIMARY KEY AUTO_INCREMENT, v INT)"} {
+			if _, err := db.ExecContext(ctx, q); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := top.WaitSynced(ctx); err != nil {
+			t.Fatal(err)
+		}
+		for _, c := range []struct {
+			before []string
+			query  string
+			want   int
+			sure   bool // it may not be refused
+		}{
+			{[]string{"INSERT INTO counts.t (v) VALUES (1), (2)"}, "SELECT ROW_COUNT()", 2, true},
+			{[]string{"INSERT INTO counts.t (v) VALUES (1), (2)"}, "SELECT ROW_COUNT() + 0", 2, false},
+			{[]string{"INSERT INTO counts.t (v) VALUES (1), (2)"}, "SELECT IF(ROW_COUNT() = 2, 7, 8)", 7, false},
+			{[]string{"SELECT n FROM counts.t LIMIT 3", "SET @z = 1"}, "SELECT FOUND_ROWS()", 3, true},
+			{[]string{"SELECT n FROM counts.t LIMIT 3", "BEGIN"}, "SELECT FOUND_ROWS() + 0", 3, false},
+			{[]string{"BEGIN", "UPDATE counts.t SET v = 9 WHERE n <= 2"}, "SELECT ROW_COUNT() + 0", 2, true},
+		} {
+			conn, err := db.Conn(ctx)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, q := range append([]string{"ROLLBACK"}, c.before...) {
+				rows, err := conn.QueryContext(ctx, q)
+				if err != nil {
+					t.Fatalf("%s: %v", q, err)
+				}
+				rows.Close()
+			}
+			var got int
+			err = conn.QueryRowContext(ctx, c.query).Scan(&got)
+			switch {
+			case serverError(err) == 1235 && !c.sure:
+			case err != nil || got != c.want:
+				t.Errorf("%q: %s: got %d, %v; want %d", c.before, c.query, got, err, c.want)
+			}
+			if _, err := conn.ExecContext(ctx, "ROLLBACK"); err != nil {
+				t.Error(err)
+			}
+			conn.Close()
+		}
+	})
+}
