@@ -77,8 +77,18 @@ func (s *session) settlePins(r *wire.Request, plan *router.Plan, out *wire.Outco
 	if plan.Unpin == router.PinLocks && !failed { // UNLOCK TABLES ends both
 		s.unpin(router.PinReadLock)
 	}
-	if plan.Pin != "" && plan.Pin != router.PinNextTx && plan.Pin != router.PinTx && (!failed || mayHalfWork(plan) && !refused(plan, out.Err)) {
-		s.pin(plan.Pin)
+	switch plan.Pin {
+	case "", router.PinNextTx, router.PinTx, router.PinSavepoint:
+	default:
+		if !failed || mayHalfWork(plan) && !refused(plan, out.Err) {
+			s.pin(plan.Pin)
+		}
+	}
+	switch {
+	case s.autocommit() || plan.Kind == router.KindCommit && !failed:
+		s.unpin(router.PinSavepoint)
+	case plan.Pin == router.PinSavepoint && !failed:
+		s.pin(router.PinSavepoint) // it holds although the server tells of no transaction yet
 	}
 	if out.StateChanged && plan.Pin == "" && plan.Unpin == "" {
 		s.pin(router.PinUnknown)

@@ -134,7 +134,7 @@ func (p *Plan) pin(reason string) {
 // lasts reports whether no statement ends a pin.
 func lasts(pin string) bool {
 	switch pin {
-	case PinLocks, PinReadLock, PinInstance, PinUserLock, PinXA, PinNextTx:
+	case PinLocks, PinReadLock, PinInstance, PinUserLock, PinXA, PinNextTx, PinSavepoint:
 		return false
 	}
 	return true

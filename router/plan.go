@@ -119,6 +119,7 @@ const (
 // Reasons to pin. They are shown to operators and counted in metrics; keep the list short.
 const (
 	PinTx         = "transaction"
+	PinSavepoint  = "savepoint" // set while autocommit is off, ahead of the transaction
 	PinUserVars   = "user variables"
 	PinTempTable  = "temporary table"
 	PinLocks      = "table locks"

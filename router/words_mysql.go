@@ -25,7 +25,7 @@ func init() {
 		"INSERT": dml, "REPLACE": dml, "UPDATE": dml, "DELETE": dml,
 		"LOAD": load, "CALL": pinned(PinCall, "calls a procedure"), "DO": do,
 		"BEGIN": begin, "START": start, "COMMIT": commit, "ROLLBACK": rollback,
-		"SAVEPOINT": control, "RELEASE": control,
+		"SAVEPOINT": savepoint, "RELEASE": control,
 		"SET": set, "USE": use, "SHOW": show, "KILL": kill,
 		"EXPLAIN": explain, "DESCRIBE": explain, "DESC": explain, "ANALYZE": analyze,
 		"LOCK": lock, "UNLOCK": unlock, "FLUSH": flush, "BACKUP": backup,
@@ -170,6 +170,11 @@ func rollback(s stmt, p *Plan) {
 		return
 	}
 	commit(s, p)
+}
+
+func savepoint(s stmt, p *Plan) {
+	control(s, p)
+	p.Pin = PinSavepoint
 }
 
 // control is what moves inside a transaction: savepoints.
