@@ -94,7 +94,9 @@ func (s *session) attempt(r *wire.Request, t *try) (out wire.Outcome, err error)
 		return out, unsent(err)
 	}
 	conn := t.conn
-	s.last.foundHere = s.last.foundHere && t.same
+	if !t.same {
+		s.last.foundHere, s.last.spoiled = false, true // until the conn has run a statement of this session
+	}
 	s.takeOff(conn, t.plan)
 	out, err = conn.Do(r, s.client, s.requestOptions(r, t))
 	t.reason = s.land()

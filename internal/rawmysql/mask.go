@@ -74,6 +74,15 @@ func maskTrackers(p []byte) []byte {
 		data, trackers = cutString(trackers[1:])
 		entries = append(entries, fmt.Sprintf("|%d:%s", kind, maskTracker(kind, data)))
 	}
+	if len(entries) == 0 { // MySQL may set the flag and have nothing to tell
+		head = bytes.Clone(p[:len(p)-len(rest)-len(info)-1])
+		at := len(head) - 4
+		binary.LittleEndian.PutUint16(head[at:], binary.LittleEndian.Uint16(head[at:])&^StatusStateChanged)
+		if len(info) > 0 {
+			head = append(append(head, byte(len(info))), info...)
+		}
+		return head
+	}
 	slices.Sort(entries) // variables come in the order of a hash table
 	return append(append(bytes.Clone(head), info...), strings.Join(entries, "")...)
 }
