@@ -19,7 +19,7 @@ import (
 func TestDiffRandom(t *testing.T) {
 	eachFlavor(t, func(ctx context.Context, t *testing.T, flavor localdb.Flavor) {
 		d := newDiffer(ctx, t, flavor)
-		first, count := envNumber("LEAT_SEED", 1), envNumber("LEAT_SEEDS", 20)
+		first, count := envNumber("LEAT_SEED", 1), envNumber("LEAT_SEEDS", 6)
 		for seed := first; seed < first+count; seed++ {
 			d.random(context.Background(), t, seed, flavor)
 			if t.Failed() {
