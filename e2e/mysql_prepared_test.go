@@ -138,7 +138,7 @@ func statementIDs(s *stage) {
 
 func keptTypes(s *stage) {
 	s.same("prepare s SELECT ?", "again s 1", "execute s 1", "again s 2", "reset s", "again s 3", "prepare x SELECT ?", "execute x 'text'", "again x 'more'",
-		"prepare t SELECT ?, ?", "again t 1 2", "execute t NULL 1.5", "again t NULL 2.5", "again t NULL NULL")
+		"prepare t SELECT ?, ?", "again t 1 2", "execute t NULL 1.5", "again t NULL 2.5", "~again t NULL NULL")
 	// Another client binds other types to the same statement, on the same conns.
 	a, b := s.client(), s.client()
 	const text = "SELECT CAST(which() AS CHAR), CAST(? AS CHAR)"
