@@ -39,6 +39,8 @@ func (s *session) settle(conn *backend.Conn, r *wire.Request, plan *router.Plan,
 	if r.Kind != wire.Prepare || out.Err != nil { // preparing leaves what can be asked about
 		s.last.note(plan, out)
 		s.last.spoiled = asked
+	} else if s.conn != conn {
+		s.last.spoiled = true // the last statement ran on another conn
 	}
 	s.conn = conn
 	if mayRelease(s.tx, s.pins) {
@@ -260,6 +262,7 @@ const (
 // lose closes a conn that broke, and notes what the session had on it.
 func (s *session) lose(conn *backend.Conn) {
 	if conn == s.conn {
+		s.unpin(router.PinSavepoint) // part of the transaction
 		switch {
 		case len(s.pins) > 0:
 			s.lost = lostState

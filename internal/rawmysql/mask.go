@@ -47,8 +47,27 @@ func (r *Reply) Masked(flags uint32) *Reply {
 				m.Frames[i].Payload = maskTrackers(f.Payload)
 			}
 		}
+		maskIndexFlags(&m.Frames[i])
 	}
 	return m
+}
+
+// maskIndexFlags blanks SERVER_QUERY_NO_GOOD_INDEX_USED and _NO_INDEX_USED: they follow each server's statistics.
+func maskIndexFlags(f *Frame) {
+	const noGoodIndex, noIndex = 1 << 4, 1 << 5
+	at := 3 // of an EOF: mark and warnings come first
+	if f.Kind == KindOK && len(f.Payload) > 0 {
+		at = 1
+		for range 2 { // affected rows, insert id
+			_, size := lenenc(f.Payload[at:])
+			at += size
+		}
+	}
+	if f.Kind != KindOK && f.Kind != KindEOF || at >= len(f.Payload) || f.Payload[at]&(noGoodIndex|noIndex) == 0 {
+		return
+	}
+	f.Payload = bytes.Clone(f.Payload)
+	f.Payload[at] &^= noGoodIndex | noIndex
 }
 
 // maskTrackers rewrites an OK packet in a readable form, with the volatile values left out.

@@ -16,7 +16,7 @@ type okPacket struct {
 	status   uint16
 	warnings uint16
 	info     []byte
-	track    []byte // session state changes, as they stand in the packet
+	track    []byte // session state changes, as they stand in the packet; nil: none, not even an empty list
 }
 
 // parseOK reads an OK packet of a connection with ClientSessionTrack in force.
@@ -58,7 +58,7 @@ func parseOK(p []byte) (ok okPacket, err error) {
 // append writes the packet as a client with these capabilities expects it.
 func (ok *okPacket) append(dst []byte, caps Capability) []byte {
 	status := ok.status
-	if len(ok.track) == 0 || caps&ClientSessionTrack == 0 {
+	if ok.track == nil || caps&ClientSessionTrack == 0 {
 		status &^= StatusSessionChanged
 	}
 	if ok.mark == markEOF && caps&ClientDeprecateEOF == 0 {

@@ -191,9 +191,18 @@ func (t *trackers) filter(dst, track []byte, flavor wire.Flavor) []byte {
 			dst = appendIf(dst, t.txInfo, e.raw)
 		case TrackTxState:
 			dst = appendIf(dst, t.txState || flavor == wire.FlavorMySQL && t.bounds(e.data), e.raw)
+			if dst == nil && flavor == wire.FlavorMySQL && t.begins(e.data) {
+				dst = []byte{} // MySQL says that something changed, and not what
+			}
 		}
 	}
 	return dst
+}
+
+// begins reports whether a transaction's state is that of one that has just been begun, in place of another maybe.
+func (t *trackers) begins(data []byte) bool {
+	text, _, _ := readLenencString(data)
+	return string(text) == "T_______"
 }
 
 // bounds reports whether a transaction's state is that of one that has just been begun, or ended.
