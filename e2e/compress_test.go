@@ -12,8 +12,8 @@ import (
 	"github.com/klauspost/compress/zstd"
 )
 
-// compressedConn cuts what is written into compressed packets of at most cut bytes, wherever packets begin
-// and end. Every third goes uncompressed, as short ones do.
+// compressedConn cuts what is written into compressed packets of at most cut bytes, later more, wherever
+// packets begin and end. Every third goes uncompressed, as short ones do.
 type compressedConn struct {
 	net.Conn
 	deflate func([]byte) []byte
@@ -60,7 +60,11 @@ func (c *compressedConn) Write(p []byte) (int, error) {
 	c.seq = 0
 	var out []byte
 	for rest := p; len(rest) > 0; c.seq++ {
-		piece := rest[:min(len(rest), c.cut)]
+		cut := c.cut
+		if c.count > 300 { // enough small ones
+			cut *= 60
+		}
+		piece := rest[:min(len(rest), cut)]
 		rest = rest[len(piece):]
 		c.count++
 		if small := c.deflate(piece); c.count%3 != 0 {

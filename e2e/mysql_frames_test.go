@@ -9,6 +9,7 @@ import (
 	"hash/crc32"
 	"strconv"
 	"strings"
+	"time"
 
 	"leat/internal/localdb"
 	"leat/internal/rawmysql"
@@ -116,7 +117,7 @@ func compression(s *stage) {
 		"zlib": {rawmysql.Zlib, func(o *rawmysql.Options) { o.Compress = zlibConn }},
 		"zstd": {rawmysql.Zstd, func(o *rawmysql.Options) { o.Compress = zstdConn }},
 	} {
-		opts := rawmysql.Options{User: localdb.AppUser, Password: localdb.AppPassword, Database: stageDatabase, Flags: peerFlags | kind.flag}
+		opts := rawmysql.Options{User: localdb.AppUser, Password: localdb.AppPassword, Database: stageDatabase, Flags: peerFlags | kind.flag, Timeout: 2 * time.Minute}
 		kind.wrap(&opts)
 		raw, err := rawmysql.Dial(s.ctx, s.leat.Addr, opts)
 		if err != nil {
