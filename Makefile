@@ -25,7 +25,7 @@ build: ## bin/leat and bin/leatctl
 .PHONY: test
 test: servers ## what CI runs: every test on real servers, a slice of the fuzzing
 	@scripts/fuzz.sh 5000x ./proxy/wire/... ./router/... ./shard/...
-	@LEAT_E2E_RACE=1 go test -race -timeout 20m -json ./... </dev/null | go run ./scripts/testsum
+	@LEAT_E2E_RACE=1 go test -race -timeout 40m -json ./... </dev/null | go run ./scripts/testsum
 
 .PHONY: test-long
 test-long: servers ## the full counts: fuzzers, random sequences, soak (hours)
