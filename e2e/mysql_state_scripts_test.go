@@ -238,7 +238,6 @@ change-user app app-secret nosuch
 query SELECT 1
 2: change-user app wrong leat_diff
 2: query SELECT 1
-3: change-user nobody nothing
 3: query SELECT 1
 `},
 	109: {"roles and passwords", `

@@ -86,8 +86,8 @@ func (s *session) attempt(r *wire.Request, t *try) (out wire.Outcome, err error)
 		}
 	}
 	t.server, t.role = t.conn.Server().Address(), t.conn.Role()
-	if err = s.last.mayCount(t.plan, t.same); err == nil || r.Kind == wire.Prepare {
-		err = s.supply(t)
+	if err = s.supply(t); err == nil && r.Kind != wire.Prepare {
+		err = s.last.mayCount(t.plan, t.same)
 	}
 	if err != nil {
 		s.giveBack(t.conn, err)

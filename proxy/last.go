@@ -143,6 +143,7 @@ func (s *session) supply(t *try) error {
 	if s.last.insertID == unknownID {
 		return wire.Errorf(wire.CodeNotSupported, "LAST_INSERT_ID() is not known any more: the connection that had it was lost")
 	}
+	s.last.spoiled = true
 	return t.conn.SetLastInsertID(s.last.insertID)
 }
 

@@ -490,6 +490,7 @@ func (s *session) changeUser(r *wire.Request) error {
 	s.client.SetTracker("", "")
 	s.tx = wire.TxIdle
 	if err = s.begin(a); err == nil {
+		s.last.rowCount = -1 // as a server says behind it
 		err = s.checkDatabase()
 	}
 	if err != nil {

@@ -238,7 +238,7 @@ func (c *Conn) Reset(deadline time.Time) error {
 	c.command(ComResetConnection, "")
 	c.command(ComQuery, initSQL(c.flavor, c.readOnly, c.base))
 	replies := 2
-	if db := c.state.Database(); db != "" && c.flavor == wire.FlavorMariaDB { // it forgets the database's charset
+	if db := c.state.Database(); db != "" { // it forgets the database's charset
 		c.command(ComInitDB, db)
 		replies++
 	}
