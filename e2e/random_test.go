@@ -158,7 +158,7 @@ func (g *generator) write(c *genClient) {
 	case 6:
 		g.query(c, "INSERT IGNORE INTO c%d (k, v) VALUES (%d, 'longer than ten')", c.number, key)
 	case 7:
-		g.query(c, "REPLACE INTO c%d (id, k) VALUES (%d, %d)", c.number, g.IntN(6)+1, key)
+		g.query(c, "REPLACE INTO c%d (id, k) VALUES (%d, %d)", c.number, g.IntN(6)+500, key)
 	}
 }
 
@@ -313,7 +313,7 @@ func (g *generator) pin(c *genClient) {
 	g.query(c, "%s", g.oneOf(
 		"SET @u = 5", "SELECT @u, @w", "SELECT id INTO @w FROM t WHERE id = 2", "CREATE TEMPORARY TABLE tmp (id INT)",
 		"INSERT INTO tmp VALUES (1)", "SELECT * FROM tmp", "DROP TEMPORARY TABLE IF EXISTS tmp", "SELECT SQL_CALC_FOUND_ROWS id FROM t LIMIT 1",
-		"SELECT FOUND_ROWS()", "CALL p_out(2, @w)", "PREPARE pp FROM 'SELECT id FROM t WHERE id = 1'", "EXECUTE pp",
+		"SELECT SQL_CALC_FOUND_ROWS id FROM t LIMIT 1; SELECT FOUND_ROWS()", "CALL p_out(2, @w)", "PREPARE pp FROM 'SELECT id FROM t WHERE id = 1'", "EXECUTE pp",
 		fmt.Sprintf("SELECT GET_LOCK('leat_diff_%d', 0)", c.number), fmt.Sprintf("SELECT RELEASE_LOCK('leat_diff_%d')", c.number)))
 }
 
