@@ -53,6 +53,9 @@ func (l *lastStatement) note(plan *router.Plan, out *wire.Outcome) {
 	}
 }
 
+// countNone is what a command does that Leat answers itself and that changes no rows.
+func (l *lastStatement) countNone() { l.rowCount, l.spoiled = 0, true }
+
 // missed says whether a statement may run although the conn that knows its answer is in other hands.
 func (l *lastStatement) missed(plan *router.Plan) error {
 	needs := plan.Needs & lastValues

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"leat/proxy/backend"
 	"leat/proxy/wire"
 	"leat/router"
 	"leat/shard"
@@ -43,6 +44,9 @@ func (s *session) answer(r *wire.Request, plan *router.Plan) (answered bool, err
 		if _, set := s.state.Get(completionType); set || s.conn != nil || plan.Pin != "" {
 			return false, nil
 		}
+		s.last.note(plan, &wire.Outcome{})
+		s.last.countNone()
+		s.last.ticket = backend.Ticket{}
 		s.client.SendOK(r, s.tx, s.autocommit()) // no transaction is open
 	default:
 		return false, nil

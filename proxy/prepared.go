@@ -88,6 +88,7 @@ func (s *session) continueStatement(r *wire.Request) error {
 		return s.forward(r, &passthrough)
 	}
 	s.client.DropLong(r.Stmt)
+	s.last.countNone()
 	s.client.SendOK(r, s.tx, s.autocommit())
 	return nil
 }

@@ -384,7 +384,7 @@ func (s *session) handle(r *wire.Request) error {
 	case wire.UseDatabase, wire.Passthrough:
 		return s.forward(r, &passthrough)
 	case wire.Ping:
-		s.last.rowCount, s.last.spoiled = 0, true
+		s.last.countNone()
 		s.client.SendOK(r, s.tx, s.autocommit())
 	case wire.SetOption:
 		return s.setOption(r)
