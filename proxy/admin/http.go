@@ -23,6 +23,8 @@ const (
 	headerTime = 5 * time.Second
 	idleTime   = 2 * time.Minute
 	writeTime  = 5 * time.Minute // a CPU profile takes as long as was asked for
+
+	lastAnswers = time.Second // how long a stop waits for answers that have begun
 )
 
 //go:embed page.html
@@ -57,11 +59,23 @@ func (h *HTTP) SetToken(token string) { h.token.Store(&token) }
 // Handler is what Serve answers with.
 func (h *HTTP) Handler() http.Handler { return h.server.Handler }
 
-// Serve answers on l until ctx ends. It closes l.
+// Serve answers on l until ctx ends, and lets the answers that are on their way then arrive. It closes l.
 func (h *HTTP) Serve(ctx context.Context, l net.Listener) error {
-	stop := context.AfterFunc(ctx, func() { h.server.Close() })
-	defer stop()
-	if err := h.server.Serve(limit(l, maxConns)); !errors.Is(err, http.ErrServerClosed) {
+	closed := make(chan struct{})
+	stop := context.AfterFunc(ctx, func() {
+		defer close(closed)
+		last, cancel := context.WithTimeout(context.WithoutCancel(ctx), lastAnswers)
+		defer cancel()
+		if h.server.Shutdown(last) != nil {
+			h.server.Close()
+		}
+	})
+	err := h.server.Serve(limit(l, maxConns))
+	if stop() { // ctx didn't end it
+		return err
+	}
+	<-closed
+	if !errors.Is(err, http.ErrServerClosed) {
 		return err
 	}
 	return nil
