@@ -196,7 +196,7 @@ func (c *Client) Refuse(err error) { _ = c.accepted.Fail(err) }
 // Relogin implements wire.Client.
 func (c *Client) Relogin(r *wire.Request) (*wire.Arrival, error) {
 	payload := append([]byte(nil), r.Frames[headerSize:]...)
-	c.in.discard(len(r.Frames))
+	c.in.Discard(len(r.Frames))
 	r.Frames = nil
 	if err := c.accepted.Reauth(payload, &clientIO{c}); err != nil {
 		return nil, err
@@ -222,7 +222,7 @@ func (io *clientIO) ReadPacket() ([]byte, error) {
 	_, seq, _ := io.c.in.header()
 	io.c.seq = seq + 1
 	p = append([]byte(nil), p...)
-	io.c.in.discard(headerSize + len(p))
+	io.c.in.Discard(headerSize + len(p))
 	return p, nil
 }
 

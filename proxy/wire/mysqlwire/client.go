@@ -16,7 +16,7 @@ import (
 type Client struct {
 	nc     net.Conn
 	base   net.Conn // nc without compression, for other goroutines
-	in     *reader
+	in     reader
 	out    writer
 	caps   Capability
 	flavor wire.Flavor
@@ -63,7 +63,8 @@ func (c *Client) attach(nc net.Conn) {
 	if z, ok := nc.(*compressed); ok {
 		z.goOn = c.goOn
 	}
-	c.nc, c.in, c.out = nc, newReader(nc), writer{nc: nc, began: &c.writing}
+	c.nc, c.in, c.out = nc, newReader(nc), newWriter(nc)
+	c.out.Began = &c.writing
 }
 
 // Batch implements wire.Client.
@@ -73,13 +74,13 @@ func (c *Client) Batch() bool { return c.batch }
 func (c *Client) SetBatch(on bool) { c.batch = on }
 
 // Buffered implements wire.Client.
-func (c *Client) Buffered() bool { return c.in.buffered() > 0 }
+func (c *Client) Buffered() bool { return c.in.Buffered() > 0 }
 
 // send queues one packet of the reply.
 func (c *Client) send(p []byte) { c.seq = c.out.packet(p, c.seq) }
 
 func (c *Client) err() error {
-	if c.out.err != nil {
+	if c.out.Err() != nil {
 		return wire.ErrClientGone
 	}
 	return nil
@@ -211,14 +212,14 @@ func (c *Client) SetTracker(name, value string) {
 
 // Flush implements wire.Client.
 func (c *Client) Flush() error {
-	if err := c.out.flush(); err != nil {
+	if err := c.out.Flush(); err != nil {
 		return wire.ErrClientGone
 	}
 	return nil
 }
 
 // Gone implements wire.Client.
-func (c *Client) Gone() bool { return c.closed.Load() || c.in.gone() }
+func (c *Client) Gone() bool { return c.closed.Load() || c.in.Gone() }
 
 // Stalled implements wire.Client.
 func (c *Client) Stalled(now time.Time) time.Duration {

@@ -33,7 +33,7 @@ func (c *Client) ReadRequest(r *wire.Request) error {
 	c.seq, c.lastSeq = seq+1, seq
 	if n == 0 {
 		r.Kind = wire.Unknown
-		r.Frames = c.in.bytes()[:headerSize]
+		r.Frames = c.in.Bytes()[:headerSize]
 		return nil
 	}
 	if n > c.limit {
@@ -71,9 +71,9 @@ func (c *Client) goOn(err error) bool {
 
 // need waits for n bytes of a request that has begun.
 func (c *Client) need(n int) error {
-	err := c.in.need(n)
+	err := c.in.Need(n)
 	for err != nil && c.goOn(err) {
-		err = c.in.need(n)
+		err = c.in.Need(n)
 	}
 	return err
 }
@@ -102,7 +102,7 @@ func (c *Client) readHead(r *wire.Request, n int) error {
 		if err := c.need(streamedHead); err != nil {
 			return err
 		}
-		r.Frames = c.in.bytes()[:min(size, c.in.buffered())]
+		r.Frames = c.in.Bytes()[:min(size, c.in.Buffered())]
 		r.Rest = size - len(r.Frames)
 		if n == maxFrame {
 			r.Rest = -1
@@ -112,7 +112,7 @@ func (c *Client) readHead(r *wire.Request, n int) error {
 	if err := c.need(size); err != nil {
 		return err
 	}
-	r.Frames = c.in.bytes()[:size]
+	r.Frames = c.in.Bytes()[:size]
 	return nil
 }
 
@@ -125,7 +125,7 @@ func (c *Client) readAll(r *wire.Request) error {
 	if err := c.need(headerSize + n); err != nil {
 		return err
 	}
-	r.Frames, r.Rest = c.in.bytes()[:headerSize+n], 0
+	r.Frames, r.Rest = c.in.Bytes()[:headerSize+n], 0
 	return nil
 }
 
@@ -134,11 +134,11 @@ func (c *Client) Finish(r *wire.Request) error {
 	var err error
 	switch {
 	case !r.Long():
-		c.in.discard(len(r.Frames))
+		c.in.Discard(len(r.Frames))
 	case r.Frames != nil: // refused before it was streamed
-		sink := writer{nc: nowhere{}}
+		sink := newWriter(nowhere{})
 		err = c.copyRest(r, &sink)
-		sink.flush()
+		sink.Flush()
 	}
 	r.Frames, r.SQL = nil, nil
 	return err
@@ -210,9 +210,9 @@ func (c *Client) copyFrame(to *writer) (n int, err error) {
 // request must not be read as the next one.
 func (c *Client) copyBytes(left int, to *writer) error {
 	for {
-		have := min(left, c.in.buffered())
-		to.write(c.in.bytes()[:have])
-		c.in.discard(have)
+		have := min(left, c.in.Buffered())
+		to.Write(c.in.Bytes()[:have])
+		c.in.Discard(have)
 		if left -= have; left == 0 {
 			return nil
 		}
@@ -226,7 +226,7 @@ func (c *Client) copyBytes(left int, to *writer) error {
 func (c *Client) copyRest(r *wire.Request, to *writer) error {
 	n, _ := frameLength(r.Frames)
 	head := len(r.Frames)
-	c.in.discard(head)
+	c.in.Discard(head)
 	r.Frames = nil
 	total := n
 	left := headerSize + n - head
@@ -236,7 +236,7 @@ func (c *Client) copyRest(r *wire.Request, to *writer) error {
 		}
 		if n < maxFrame {
 			c.seq = c.lastSeq + 1
-			return to.err
+			return to.Err()
 		}
 		var err error
 		if n, c.lastSeq, err = c.nextHeader(); err != nil {

@@ -101,12 +101,12 @@ func TestInterruptInsideLongRequest(t *testing.T) {
 			t.Fatalf("cut at %d: %v", cut, err)
 		}
 		sink := &script{}
-		to := writer{nc: sink}
-		to.write(r.Frames)
+		to := newWriter(sink)
+		to.Write(r.Frames)
 		if err := c.copyRest(&r, &to); err != nil {
 			t.Fatalf("cut at %d: %v", cut, err)
 		}
-		if to.flush(); !bytes.Equal(sink.out.Bytes(), query) {
+		if to.Flush(); !bytes.Equal(sink.out.Bytes(), query) {
 			t.Errorf("cut at %d: passed on %d bytes, want the %d as they came", cut, sink.out.Len(), len(query))
 		}
 		err := c.ReadRequest(&r)
@@ -284,7 +284,7 @@ func TestGone(t *testing.T) {
 			t.Errorf("%s: gone before it went", tt.name)
 		}
 		there.Write([]byte("next"))
-		await(t, tt.name+": bytes", func() bool { return !c.in.quiet() })
+		await(t, tt.name+": bytes", func() bool { return !c.in.Quiet() })
 		if c.Gone() {
 			t.Errorf("%s: gone since it has sent something", tt.name)
 		}

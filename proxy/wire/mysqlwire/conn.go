@@ -16,7 +16,7 @@ import (
 // Conn is a connection to a server. It implements wire.Conn.
 type Conn struct {
 	nc       net.Conn
-	in       *reader
+	in       reader
 	out      writer
 	id       uint64
 	greeting wire.Greeting
@@ -60,7 +60,7 @@ func (c *Conn) State() *wire.State { return c.state }
 func (c *Conn) Tx() wire.TxState { return c.tx }
 
 // Idle implements wire.Conn.
-func (c *Conn) Idle() bool { return c.in.quiet() }
+func (c *Conn) Idle() bool { return c.in.Quiet() }
 
 // IdleTimeout implements wire.Conn.
 func (c *Conn) IdleTimeout() time.Duration {
@@ -77,7 +77,7 @@ func (c *Conn) SetDeadline(t time.Time) error { return c.nc.SetDeadline(t) }
 func (c *Conn) Close() error {
 	c.nc.SetWriteDeadline(time.Now().Add(time.Second))
 	c.command(ComQuit, "")
-	c.out.flush()
+	c.out.Flush()
 	return c.nc.Close()
 }
 
@@ -101,7 +101,7 @@ func (c *Conn) exec(sql string) error {
 
 // simple flushes a command and reads its reply, an OK or an error.
 func (c *Conn) simple() error {
-	if err := c.out.flush(); err != nil {
+	if err := c.out.Flush(); err != nil {
 		return err
 	}
 	return c.readOK()
@@ -112,7 +112,7 @@ func (c *Conn) readOK() error {
 	if err != nil {
 		return cutOff(err)
 	}
-	defer c.in.discard(headerSize + len(p))
+	defer c.in.Discard(headerSize + len(p))
 	switch {
 	case len(p) == 0:
 		return malformed("empty reply")
@@ -133,7 +133,7 @@ func (c *Conn) readOK() error {
 // query runs a statement of Leat's own and returns its rows as texts; NULL is empty.
 func (c *Conn) query(sql string) ([][]string, error) {
 	c.command(ComQuery, sql)
-	if err := c.out.flush(); err != nil {
+	if err := c.out.Flush(); err != nil {
 		return nil, err
 	}
 	return c.readRows()
@@ -202,7 +202,7 @@ func (c *Conn) take() ([]byte, error) {
 		return nil, malformed("empty packet")
 	}
 	p = append([]byte(nil), p...)
-	c.in.discard(headerSize + len(p))
+	c.in.Discard(headerSize + len(p))
 	return p, nil
 }
 
@@ -242,7 +242,7 @@ func (c *Conn) Reset(deadline time.Time) error {
 		c.command(ComInitDB, db)
 		replies++
 	}
-	if err := c.out.flush(); err != nil {
+	if err := c.out.Flush(); err != nil {
 		return err
 	}
 	for range replies {
@@ -345,13 +345,13 @@ func (c *Conn) SetBatch(on bool) error {
 // *wire.Error, which nothing was sent for.
 func (c *Conn) Do(req *wire.Request, client wire.Client, opts *wire.Options) (wire.Outcome, error) {
 	to := client.(*Client)
-	before := to.out.total()
+	before := to.out.Total()
 	s, err := c.exchange(req, to, opts)
 	if err == nil && c.prepareAgain(req, s) {
 		s, err = c.exchange(req, to, opts)
 	}
 	out := &c.result
-	out.Bytes = to.out.total() - before
+	out.Bytes = to.out.Total() - before
 	out.Tx, out.NextTx, out.Locked = c.tx, c.nextTx, c.locked
 	if err == nil && s != nil {
 		c.settle(req, s)
@@ -372,7 +372,7 @@ func (c *Conn) exchange(req *wire.Request, to *Client, opts *wire.Options) (*stm
 	switch {
 	case err == nil:
 		return s, nil
-	case to.out.err != nil:
+	case to.out.Err() != nil:
 		return s, wire.ErrClientGone
 	}
 	return s, &wire.SendError{Err: cutOff(err), Sent: true}
@@ -432,28 +432,28 @@ func (c *Conn) send(req *wire.Request, to *Client, opts *wire.Options) (s *stmt,
 		return nil, 0, err
 	}
 	kind = shapeOf(req)
-	mark := c.out.total()
+	mark := c.out.Total()
 	switch req.Kind {
 	case wire.Execute:
 		c.writeExecute(req, s, id, bound)
 	case wire.Fetch, wire.ResetStmt:
 		putUint32(req.Frames[headerSize+1:], id)
-		c.out.write(req.Frames)
+		c.out.Write(req.Frames)
 	default:
-		c.out.write(req.Frames)
+		c.out.Write(req.Frames)
 	}
 	if req.Long() {
 		err = to.copyRest(req, &c.out)
 	}
 	if err == nil {
-		err = c.in.ask(&c.out)
+		err = c.in.Ask(&c.out.Writer)
 	}
 	switch {
 	case err == nil:
 	case errors.Is(err, wire.ErrClientGone), errors.Is(err, wire.ErrTooLarge):
 		return nil, 0, err
-	case c.in.quiet():
-		return nil, 0, &wire.SendError{Err: err, Sent: c.out.sent > mark}
+	case c.in.Quiet():
+		return nil, 0, &wire.SendError{Err: err, Sent: c.out.Sent() > mark}
 	}
 	return s, kind, nil // a server that stopped listening may have said why
 }

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"leat/proxy/wire"
+	"leat/proxy/wire/stream"
 )
 
 // setNames is a server's word of SET NAMES latin1: it leaves the collation out.
@@ -41,7 +42,7 @@ func TestAdoptHalf(t *testing.T) {
 func TestCollationIsLearnedAfterwards(t *testing.T) {
 	answer := packets(1, []byte{1}, column, appendLenencString(nil, "latin1_bin"), ok(markEOF, 0, 0, StatusAutocommit, 0, "", nil))
 	conn, server := stmtExchange(setNames(), answer)
-	client := &Client{nc: &script{}, out: writer{nc: &script{}}, track: defaultTrackers()}
+	client := &Client{nc: &script{}, out: newWriter(&script{}), track: defaultTrackers()}
 	query := packets(0, []byte("\x03SET NAMES latin1 COLLATE latin1_bin"))
 	if _, err := conn.Do(&wire.Request{Kind: wire.Query, Frames: query}, client, &wire.Options{}); err != nil {
 		t.Fatal(err)
@@ -65,7 +66,7 @@ func TestCollationIsLearnedAfterwards(t *testing.T) {
 
 func TestCollationThatIsNotLearned(t *testing.T) {
 	conn, _ := stmtExchange(setNames())
-	client := &Client{nc: &script{}, out: writer{nc: &script{}}, track: defaultTrackers()}
+	client := &Client{nc: &script{}, out: newWriter(&script{}), track: defaultTrackers()}
 	out, err := conn.Do(&wire.Request{Kind: wire.Query, Frames: packets(0, []byte("\x03SET NAMES latin1"))}, client, &wire.Options{})
 	if err != nil || !out.Replied {
 		t.Errorf("the reply has come: got %+v, %v", out, err)
@@ -102,12 +103,12 @@ func TestSentTellsTheTruth(t *testing.T) {
 	}{
 		{"nothing of a short one", 100, 0, false},
 		{"half of a short one", 100, 50, true},
-		{"nothing of a long one", 3 * bufferSize, 0, false},
-		{"half of a long one", 3 * bufferSize, 50, true},
+		{"nothing of a long one", 3 * stream.BufferSize, 0, false},
+		{"half of a long one", 3 * stream.BufferSize, 50, true},
 	} {
 		server := &choking{room: tt.room, script: script{in: bytes.NewReader(nil)}}
-		conn := &Conn{nc: server, in: newReader(server), out: writer{nc: server}, limit: maxHeld, state: baseState(), base: baseState()}
-		client := &Client{nc: &script{}, out: writer{nc: &script{}}, track: defaultTrackers()}
+		conn := &Conn{nc: server, in: newReader(server), out: newWriter(server), limit: maxHeld, state: baseState(), base: baseState()}
+		client := &Client{nc: &script{}, out: newWriter(&script{}), track: defaultTrackers()}
 		frames := packets(0, append([]byte{ComQuery}, bytes.Repeat([]byte("x"), tt.length)...))
 		_, err := conn.Do(&wire.Request{Kind: wire.Query, Frames: frames}, client, &wire.Options{})
 		var lost *wire.SendError
@@ -132,8 +133,8 @@ func TestRowTornBetweenFrames(t *testing.T) {
 		{"before the row", head - headerSize - maxFrame, false},
 	} {
 		server := &script{in: bytes.NewReader(reply[:tt.n])}
-		conn := &Conn{nc: server, in: newReader(server), out: writer{nc: server}, limit: maxHeld, state: baseState(), base: baseState()}
-		client := &Client{nc: &script{}, out: writer{nc: nowhere{}}, caps: ClientDeprecateEOF, track: defaultTrackers()}
+		conn := &Conn{nc: server, in: newReader(server), out: newWriter(server), limit: maxHeld, state: baseState(), base: baseState()}
+		client := &Client{nc: &script{}, out: newWriter(nowhere{}), caps: ClientDeprecateEOF, track: defaultTrackers()}
 		_, err := conn.Do(&wire.Request{Kind: wire.Query, Frames: packets(0, []byte("\x03SELECT 1"))}, client, &wire.Options{})
 		if err == nil || client.Torn() != tt.want {
 			t.Errorf("%s: torn is %v (%v), want %v", tt.name, client.Torn(), err, tt.want)
@@ -145,8 +146,8 @@ func TestNobodyReadsTheRows(t *testing.T) {
 	row := appendLenencString(nil, bytes.Repeat([]byte("y"), 1000))
 	rows := bytes.NewReader(packets(1, append([][]byte{{1}, column}, bytes.Split(bytes.Repeat(append(row, 0xff), 5000), []byte{0xff})[:5000]...)...))
 	server := &script{in: rows}
-	conn := &Conn{nc: server, in: newReader(server), out: writer{nc: server}, limit: maxHeld, state: baseState(), base: baseState()}
-	client := &Client{nc: &script{}, out: writer{nc: &choking{}}, caps: ClientDeprecateEOF, track: defaultTrackers()}
+	conn := &Conn{nc: server, in: newReader(server), out: newWriter(server), limit: maxHeld, state: baseState(), base: baseState()}
+	client := &Client{nc: &script{}, out: newWriter(&choking{}), caps: ClientDeprecateEOF, track: defaultTrackers()}
 	_, err := conn.Do(&wire.Request{Kind: wire.Query, Frames: packets(0, []byte("\x03SELECT 1"))}, client, &wire.Options{})
 	if !errors.Is(err, wire.ErrClientGone) || rows.Len() < 4_000_000 {
 		t.Errorf("got %v after all but %d bytes of the rows were read, want the client to be gone at once", err, rows.Len())

@@ -18,7 +18,7 @@ type doFunc func(kind wire.Kind, s *wire.Statement, cursor bool) wire.Outcome
 // cursorConn is a conn whose server gives those replies, and a request on it.
 func cursorConn(t *testing.T, replies ...[]byte) (server *script, conn *Conn, do doFunc) {
 	conn, server = stmtExchange(replies...)
-	client := &Client{nc: &script{}, out: writer{nc: &script{}}, track: defaultTrackers()}
+	client := &Client{nc: &script{}, out: newWriter(&script{}), track: defaultTrackers()}
 	return server, conn, func(kind wire.Kind, s *wire.Statement, cursor bool) wire.Outcome {
 		t.Helper()
 		r := &wire.Request{Kind: kind, Stmt: s, Cursor: cursor}
@@ -86,9 +86,9 @@ func TestCursorOutlivesTheBound(t *testing.T) {
 		conn.keep(newStatement(fmt.Sprint("SELECT ", i)).Wire.(*stmt), uint32(100+i))
 	}
 	server.out.Reset()
-	conn.out = writer{nc: server}
+	conn.out = newWriter(server)
 	do(wire.Fetch, a, false)
-	conn.out.flush()
+	conn.out.Flush()
 	wantCommands(t, server, "1c:5", "19:101") // it is anybody's again, and so makes another go
 }
 
@@ -142,7 +142,7 @@ func TestCursorEnds(t *testing.T) {
 			s := newStatement("SELECT ?")
 			conn.keep(s.Wire.(*stmt), 5)
 			tt.run(conn, s, do)
-			conn.out.flush()
+			conn.out.Flush()
 			wantCommands(t, server, tt.want...)
 		})
 	}

@@ -83,7 +83,7 @@ func (d *Dialer) open(ctx context.Context, nc net.Conn, address string, l wire.L
 		return nil, err
 	}
 	c := &Conn{
-		nc: in.conn, in: newReader(in.conn), out: writer{nc: in.conn}, id: uint64(in.greeting.threadID), limit: maxHeld,
+		nc: in.conn, in: newReader(in.conn), out: newWriter(in.conn), id: uint64(in.greeting.threadID), limit: maxHeld,
 		greeting: wire.Greeting{Version: in.greeting.version, Flavor: in.flavor, Charset: uint16(in.greeting.charset)},
 		flavor:   in.flavor, readOnly: l.ReadOnly, state: wire.NewState(l.Database), base: baseState(), batch: true, insertID: "0",
 	}

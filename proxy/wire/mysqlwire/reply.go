@@ -9,6 +9,7 @@ import (
 	"math"
 
 	"leat/proxy/wire"
+	"leat/proxy/wire/stream"
 )
 
 // shape is how the reply to a command is built.
@@ -41,7 +42,7 @@ type relay struct {
 // out.Err with out.Replied false.
 func (r *relay) run(s shape, stmt *stmt) error {
 	r.deprecate = r.to.caps&ClientDeprecateEOF != 0
-	r.mark, r.seq = r.to.out.total(), r.to.seq
+	r.mark, r.seq = r.to.out.Total(), r.to.seq
 	r.keeps = r.conn.flavor == wire.FlavorMySQL && r.req.Kind == wire.UseDatabase
 	if !r.keeps {
 		r.to.conditions = 0
@@ -71,7 +72,7 @@ func (r *relay) run(s shape, stmt *stmt) error {
 // packet waits for the next packet, which must be a short one. It aliases the buffer until done.
 func (r *relay) packet() ([]byte, error) { return r.conn.in.frame(r.conn.limit) }
 
-func (r *relay) done(p []byte) { r.conn.in.discard(headerSize + len(p)) }
+func (r *relay) done(p []byte) { r.conn.in.Discard(headerSize + len(p)) }
 
 // forward passes a packet on as it is.
 func (r *relay) forward(p []byte) error {
@@ -126,7 +127,7 @@ func (r *relay) fail(p []byte) error {
 	r.out.Err = ParseErr(p)
 	r.conn.tx = wire.TxUnknown
 	r.out.HasRows = false
-	if r.out.Replied && r.conn.readOnly && isForReplicas(r.out.Err) && r.to.out.rewind(r.mark) {
+	if r.out.Replied && r.conn.readOnly && isForReplicas(r.out.Err) && r.to.out.Rewind(r.mark) {
 		r.to.seq, r.out.Replied = r.seq, false
 	}
 	if r.out.Replied {
@@ -224,17 +225,17 @@ func (r *relay) columnsEnd() error {
 
 // lookAhead is how many bytes of rows are waited for to learn how they end. Servers don't send less at a
 // time either, unless the rows end.
-const lookAhead = bufferSize
+const lookAhead = stream.BufferSize
 
 // peekEnd looks for the packet that ends the rows, without consuming anything, and counts the rows before
 // it. The packet is empty when it isn't an OK or is too far away.
 func (r *relay) peekEnd() (ok okPacket, rows int, err error) {
 	in := r.conn.in
 	for at := 0; at+headerSize+1 <= lookAhead; rows++ {
-		if err := in.need(at + headerSize + 1); err != nil {
+		if err := in.Need(at + headerSize + 1); err != nil {
 			return ok, rows, err
 		}
-		frame := in.bytes()[at:]
+		frame := in.Bytes()[at:]
 		n, _ := frameLength(frame)
 		if first := frame[headerSize]; n == 0 || first == markErr {
 			return ok, rows, nil
@@ -245,10 +246,10 @@ func (r *relay) peekEnd() (ok okPacket, rows int, err error) {
 		if at+headerSize+n > lookAhead {
 			return ok, rows, nil
 		}
-		if err := in.need(at + headerSize + n); err != nil {
+		if err := in.Need(at + headerSize + n); err != nil {
 			return ok, rows, err
 		}
-		ok, err = parseOK(in.bytes()[at+headerSize : at+headerSize+n])
+		ok, err = parseOK(in.Bytes()[at+headerSize : at+headerSize+n])
 		return ok, rows, err
 	}
 	return ok, rows, nil
@@ -271,10 +272,10 @@ func (r *relay) rows(o *wire.Override) error {
 		if n == 0 {
 			return malformed("empty row")
 		}
-		if err := in.need(headerSize + 1); err != nil {
+		if err := in.Need(headerSize + 1); err != nil {
 			return err
 		}
-		first := in.buf[in.r+headerSize]
+		first := in.Bytes()[headerSize]
 		if first == markErr || first == markEOF && n < maxFrame {
 			p, err := r.packet()
 			if err != nil {
@@ -282,8 +283,8 @@ func (r *relay) rows(o *wire.Override) error {
 			}
 			return r.endRows(p, o)
 		}
-		if n <= wholeRow && in.buffered() < headerSize+n {
-			if err := in.need(headerSize + n); err != nil {
+		if n <= wholeRow && in.Buffered() < headerSize+n {
+			if err := in.Need(headerSize + n); err != nil {
 				return err
 			}
 			continue
@@ -308,7 +309,7 @@ const wholeRow = 8 << 10
 // passRun passes on, in one copy, the whole frames at the head of the read buffer that are rows or
 // definitions and nothing else, at most max of them. It returns how many.
 func (r *relay) passRun(max int) (frames int) {
-	b := r.conn.in.bytes()
+	b := r.conn.in.Bytes()
 	at := 0
 	for frames < max && len(b)-at > headerSize {
 		n, _ := frameLength(b[at:])
@@ -322,8 +323,8 @@ func (r *relay) passRun(max int) (frames int) {
 		frames++
 	}
 	if frames > 0 {
-		r.to.out.write(b[:at])
-		r.conn.in.discard(at)
+		r.to.out.Write(b[:at])
+		r.conn.in.Discard(at)
 		r.out.Replied = true
 	}
 	return frames
@@ -354,16 +355,16 @@ func (r *relay) passFrame(n int) error {
 	to.seq++
 	left := headerSize + n
 	for {
-		have := min(left, in.buffered())
-		to.out.write(in.bytes()[:have])
-		in.discard(have)
+		have := min(left, in.Buffered())
+		to.out.Write(in.Bytes()[:have])
+		in.Discard(have)
 		if left -= have; left == 0 {
 			return nil
 		}
-		if to.out.err != nil {
+		if to.out.Err() != nil {
 			return wire.ErrClientGone
 		}
-		if err := in.fill(); err != nil {
+		if err := in.Fill(); err != nil {
 			to.torn = true
 			return err
 		}
@@ -410,10 +411,10 @@ func (r *relay) localInfile(p []byte) error {
 	if err := r.forward(p); err != nil {
 		return err
 	}
-	if err := r.to.out.flush(); err != nil {
+	if err := r.to.out.Flush(); err != nil {
 		return wire.ErrClientGone
 	}
-	r.to.in.discard(len(r.req.Frames)) // the request itself: the file comes after it
+	r.to.in.Discard(len(r.req.Frames)) // the request itself: the file comes after it
 	r.req.Frames = nil
 	for {
 		n, err := r.to.copyFrame(&r.conn.out)
@@ -425,7 +426,7 @@ func (r *relay) localInfile(p []byte) error {
 		}
 	}
 	r.to.seq = r.to.lastSeq + 1
-	if err := r.conn.out.flush(); err != nil && r.conn.in.quiet() {
+	if err := r.conn.out.Flush(); err != nil && r.conn.in.Quiet() {
 		return err
 	}
 	return r.result() // a server that stopped listening may have said why

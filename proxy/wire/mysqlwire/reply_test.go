@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"leat/proxy/wire"
+	"leat/proxy/wire/stream"
 )
 
 // script is a net.Conn that reads what a test gives it and keeps what is written.
@@ -27,12 +28,12 @@ func (s *script) Close() error                     { return nil }
 
 // packets frames payloads as one reply, numbered from seq.
 func packets(seq byte, payloads ...[]byte) []byte {
-	w := writer{nc: &script{}}
+	w := newWriter(&script{})
 	sink := w.nc.(*script)
 	for _, p := range payloads {
 		seq = w.packet(p, seq)
 	}
-	w.flush()
+	w.Flush()
 	return sink.out.Bytes()
 }
 
@@ -42,15 +43,15 @@ func exchange(t *testing.T, caps Capability, s shape, o *wire.Options, reply []b
 	t.Helper()
 	server := &script{in: bytes.NewReader(reply)}
 	conn := &Conn{
-		nc: server, in: newReader(server), out: writer{nc: server}, limit: maxHeld, flavor: wire.FlavorMySQL,
+		nc: server, in: newReader(server), out: newWriter(server), limit: maxHeld, flavor: wire.FlavorMySQL,
 		state: baseState(), base: baseState(),
 	}
 	peer := &script{}
-	client := &Client{nc: peer, out: writer{nc: peer}, caps: caps | ClientProtocol41, seq: 1, track: defaultTrackers()}
+	client := &Client{nc: peer, out: newWriter(peer), caps: caps | ClientProtocol41, seq: 1, track: defaultTrackers()}
 	var out wire.Outcome
 	r := &relay{conn: conn, req: &wire.Request{}, to: client, out: &out, opts: o}
 	err := r.run(s, &stmt{id: 7})
-	client.out.flush()
+	client.out.Flush()
 	return peer.out.Bytes(), out, err
 }
 
@@ -65,7 +66,7 @@ func ok(mark byte, affected, insertID uint64, status, warnings uint16, info stri
 var column = appendTextColumn(nil, "a")
 
 func TestRelayResultSet(t *testing.T) {
-	long := bytes.Repeat([]byte("x"), 3*bufferSize)
+	long := bytes.Repeat([]byte("x"), 3*stream.BufferSize)
 	row := appendLenencString(nil, "1")
 	longRow := appendLenencString(nil, long)
 	reply := packets(1, []byte{1}, column, row, longRow, []byte{lenencNull}, ok(markEOF, 0, 0, StatusAutocommit, 3, "", nil))
@@ -225,11 +226,11 @@ func FuzzClientRequest(f *testing.F) {
 	f.Add(packets(0, []byte{ComStmtSendLongData, 1, 0, 0, 0, 0, 0, 'x'}))
 	f.Fuzz(func(t *testing.T, in []byte) {
 		peer := &script{in: bytes.NewReader(in)}
-		c := &Client{nc: peer, in: newReader(peer), out: writer{nc: peer}, limit: 1 << 20}
+		c := &Client{nc: peer, in: newReader(peer), out: newWriter(peer), limit: 1 << 20}
 		s := &wire.Statement{ID: 1, Wire: &stmt{id: 1, params: 1}}
 		c.Keep(s)
 		server := &script{in: bytes.NewReader(nil)}
-		conn := &Conn{nc: server, in: newReader(server), out: writer{nc: server}, limit: maxHeld, state: baseState(), base: baseState()}
+		conn := &Conn{nc: server, in: newReader(server), out: newWriter(server), limit: maxHeld, state: baseState(), base: baseState()}
 		conn.keep(s.Wire.(*stmt), 5)
 		var r wire.Request
 		for range 100 {

@@ -101,7 +101,7 @@ func (c *Conn) closeServerStmt(id uint32) {
 	}
 	var p [headerSize + 5]byte
 	b := append(putHeader(p[:0], 5, 0), ComStmtClose)
-	c.out.write(binary.LittleEndian.AppendUint32(b, id))
+	c.out.Write(binary.LittleEndian.AppendUint32(b, id))
 }
 
 // takeOut removes a statement from those that any client may run, without closing it.
@@ -236,7 +236,7 @@ func (c *Conn) keep(s *stmt, id uint32) {
 // prepareText prepares a text and drops the description of its parameters and columns.
 func (c *Conn) prepareText(text string) (uint32, error) {
 	c.command(ComStmtPrepare, text)
-	if err := c.out.flush(); err != nil {
+	if err := c.out.Flush(); err != nil {
 		return 0, err
 	}
 	p, err := c.in.frame(c.limit)
@@ -245,20 +245,20 @@ func (c *Conn) prepareText(text string) (uint32, error) {
 	}
 	if len(p) > 0 && p[0] == markErr {
 		e := ParseErr(p)
-		c.in.discard(headerSize + len(p))
+		c.in.Discard(headerSize + len(p))
 		return 0, e
 	}
 	a, err := parsePrepareOK(p)
 	if err != nil {
 		return 0, err
 	}
-	c.in.discard(headerSize + len(p))
+	c.in.Discard(headerSize + len(p))
 	for range a.params + a.columns {
 		p, err := c.in.frame(c.limit)
 		if err != nil {
 			return 0, cutOff(err)
 		}
-		c.in.discard(headerSize + len(p))
+		c.in.Discard(headerSize + len(p))
 	}
 	return a.id, nil
 }
@@ -271,7 +271,7 @@ var errLongData = &wire.ServerError{
 // CloseStatement implements wire.Conn.
 func (c *Conn) CloseStatement(s *wire.Statement) error {
 	c.disown(s.Wire.(*stmt), false)
-	return c.out.flush()
+	return c.out.Flush()
 }
 
 // Where the parts of a COM_STMT_EXECUTE stand in its payload.
@@ -339,17 +339,17 @@ func (c *Conn) writeExecute(req *wire.Request, s *stmt, id uint32, bound bool) {
 		putUint32(frame[headerSize+1:], id)
 	}
 	if bound {
-		c.out.write(frame)
+		c.out.Write(frame)
 		return
 	}
 	at := headerSize + executeFixed + (s.params+7)/8
 	n, seq := frameLength(frame)
 	var h [headerSize]byte
-	c.out.write(putHeader(h[:0], n+len(s.key.types), seq))
-	c.out.write(frame[headerSize:at])
-	c.out.write([]byte{1})
-	c.out.write([]byte(s.key.types))
-	c.out.write(frame[at+1:])
+	c.out.Write(putHeader(h[:0], n+len(s.key.types), seq))
+	c.out.Write(frame[headerSize:at])
+	c.out.Write([]byte{1})
+	c.out.Write([]byte(s.key.types))
+	c.out.Write(frame[at+1:])
 }
 
 func frameLength(frame []byte) (n int, seq byte) {

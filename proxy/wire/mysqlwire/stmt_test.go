@@ -33,7 +33,7 @@ func preparedReply(id uint32) []byte {
 func stmtExchange(replies ...[]byte) (*Conn, *script) {
 	server := &script{in: bytes.NewReader(bytes.Join(replies, nil))}
 	return &Conn{
-		nc: server, in: newReader(server), out: writer{nc: server}, limit: maxHeld, flavor: wire.FlavorMySQL,
+		nc: server, in: newReader(server), out: newWriter(server), limit: maxHeld, flavor: wire.FlavorMySQL,
 		state: baseState(), base: baseState(),
 	}, server
 }
@@ -63,7 +63,7 @@ func TestStatementsByType(t *testing.T) {
 	done := packets(1, ok(markOK, 0, 0, StatusAutocommit, 0, "", nil))
 	prepared := func(id uint32) []byte { return packets(1, preparedReply(id), column) }
 	conn, server := stmtExchange(done, done, prepared(6), done, done, done)
-	client := &Client{nc: &script{}, out: writer{nc: &script{}}, track: defaultTrackers()}
+	client := &Client{nc: &script{}, out: newWriter(&script{}), track: defaultTrackers()}
 	a, b := newStatement("SELECT ?"), newStatement("SELECT ?")
 	conn.keep(a.Wire.(*stmt), 5)
 	run := func(s *wire.Statement, kind, value byte) {
@@ -89,7 +89,7 @@ func TestPrepareAgain(t *testing.T) {
 	done := packets(1, ok(markOK, 3, 0, StatusAutocommit, 0, "", nil))
 	for _, number := range []uint16{errPrepareAgain, errNoStatement} {
 		conn, server := stmtExchange(refusal(number), packets(1, preparedReply(6), column), done)
-		client := &Client{nc: &script{}, out: writer{nc: &script{}}, track: defaultTrackers()}
+		client := &Client{nc: &script{}, out: newWriter(&script{}), track: defaultTrackers()}
 		s := newStatement("UPDATE t SET a = ?")
 		s.Wire.(*stmt).long = []longData{{0, []byte("x")}}
 		conn.keep(s.Wire.(*stmt), 5)
@@ -105,7 +105,7 @@ func TestPrepareAgain(t *testing.T) {
 	conn, _ := stmtExchange(refusal(errPrepareAgain), packets(1, preparedReply(6), column), refusal(errPrepareAgain))
 	s := newStatement("SELECT ?")
 	conn.keep(s.Wire.(*stmt), 5)
-	client := &Client{nc: &script{}, out: writer{nc: &script{}}, track: defaultTrackers()}
+	client := &Client{nc: &script{}, out: newWriter(&script{}), track: defaultTrackers()}
 	out, err := conn.Do(&wire.Request{Kind: wire.Execute, Stmt: s, Frames: executeFrame(1, 1, 7)}, client, &wire.Options{})
 	if err != nil || out.Err == nil || out.Err.Number != errPrepareAgain {
 		t.Errorf("refused twice: got %+v, %v; want the error", out, err)
@@ -114,7 +114,7 @@ func TestPrepareAgain(t *testing.T) {
 
 func TestLongDataAstray(t *testing.T) {
 	conn, server := stmtExchange()
-	client := &Client{nc: &script{}, out: writer{nc: &script{}}, limit: 1 << 20}
+	client := &Client{nc: &script{}, out: newWriter(&script{}), limit: 1 << 20}
 	s := newStatement("SELECT ?")
 	conn.keep(s.Wire.(*stmt), 5)
 	client.KeepLong(&wire.Request{Kind: wire.LongData, Stmt: s, Frames: packets(0, []byte{ComStmtSendLongData, 1, 0, 0, 0, 1, 0, 'x'})})
@@ -151,7 +151,7 @@ func TestReplicaTakesBack(t *testing.T) {
 		conn, _ := stmtExchange(tt.reply)
 		conn.readOnly = tt.readOnly
 		peer := &script{}
-		client := &Client{nc: peer, out: writer{nc: peer}, caps: ClientDeprecateEOF | ClientProtocol41, seq: 1, track: defaultTrackers()}
+		client := &Client{nc: peer, out: newWriter(peer), caps: ClientDeprecateEOF | ClientProtocol41, seq: 1, track: defaultTrackers()}
 		out, err := conn.Do(&wire.Request{Kind: wire.Query, Frames: packets(0, []byte("\x03SELECT f()"))}, client, &wire.Options{})
 		client.Flush()
 		if err != nil || out.Err == nil || out.Replied != (tt.want != nil) || !bytes.Equal(peer.out.Bytes(), tt.want) {

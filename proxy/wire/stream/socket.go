@@ -1,4 +1,4 @@
-package mysqlwire
+package stream
 
 // socket.go: looking at a connection without reading from it.
 
@@ -27,9 +27,9 @@ func socketOf(nc net.Conn) syscall.RawConn {
 	}
 }
 
-// gone reports whether the peer closed the connection, looking at the socket without reading: bytes may still wait
+// Gone reports whether the peer closed the connection, looking at the socket without reading: bytes may still wait
 // in front of the end. It may be called beside a blocked read.
-func (rd *reader) gone() bool {
+func (rd *Reader) Gone() bool {
 	if rd.socket == nil {
 		return false
 	}
@@ -42,9 +42,9 @@ func (rd *reader) gone() bool {
 	return gone || err != nil
 }
 
-// quiet reports whether the connection is open and nothing waits to be read.
-func (rd *reader) quiet() bool {
-	if rd.buffered() > 0 {
+// Quiet reports whether the connection is open and nothing waits to be read.
+func (rd *Reader) Quiet() bool {
+	if rd.Buffered() > 0 {
 		return false
 	}
 	quiet := true
