@@ -351,7 +351,7 @@ func (r *relay) passRow(n int) error {
 // passFrame passes one frame on with the client's sequence id.
 func (r *relay) passFrame(n int) error {
 	in, to := r.conn.in, r.to
-	in.buf[in.r+3] = to.seq
+	in.Bytes()[3] = to.seq
 	to.seq++
 	left := headerSize + n
 	for {
