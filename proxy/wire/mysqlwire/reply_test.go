@@ -28,8 +28,8 @@ func (s *script) Close() error                     { return nil }
 
 // packets frames payloads as one reply, numbered from seq.
 func packets(seq byte, payloads ...[]byte) []byte {
-	w := newWriter(&script{})
-	sink := w.nc.(*script)
+	sink := &script{}
+	w := newWriter(sink)
 	for _, p := range payloads {
 		seq = w.packet(p, seq)
 	}
