@@ -130,7 +130,7 @@ func (s *session) kill(r *wire.Request, id uint32, query bool) error {
 		return nil
 	}
 	target.killed(query)
-	s.client.SendOK(r, s.tx, s.autocommit())
+	s.sendOK(r, "")
 	return nil
 }
 

@@ -241,7 +241,7 @@ func (s *session) requestOptions(r *wire.Request, t *try) *wire.Options {
 		LocalInfile: s.world.cfg.LocalInfile && t.plan.Kind == router.KindLoadLocal || t.plan.Statements > 1 && s.world.cfg.LocalInfile,
 		Several:     t.plan.Statements != 1 || mayBeSeveral(r.SQL),
 		Binary:      r.Kind == wire.Execute,
-		Batch:       s.client.Batch(),
+		Batch:       s.batch(),
 	}
 	if len(t.plan.Bare) > 0 || t.plan.Needs&router.Diagnostics != 0 {
 		s.options.Override = s.last.override(t.plan, s.id, t.same)

@@ -37,9 +37,9 @@ func (s *session) answer(r *wire.Request, plan *router.Plan) (answered bool, err
 	case router.KindLeatSet:
 		s.setLeat(r, plan.Leat)
 	case router.KindLeatShow:
-		s.show(plan.Leat.Name)
+		s.show(r, plan.Leat.Name)
 	case router.KindLeatExplain:
-		s.explain(plan.Leat.Value)
+		s.explain(r, plan.Leat.Value)
 	case router.KindCommit:
 		if _, set := s.state.Get(completionType); set || s.conn != nil || plan.Pin != "" {
 			return false, nil
@@ -47,7 +47,7 @@ func (s *session) answer(r *wire.Request, plan *router.Plan) (answered bool, err
 		s.last.note(plan, &wire.Outcome{})
 		s.last.countNone()
 		s.last.ticket = backend.Ticket{}
-		s.client.SendOK(r, s.tx, s.autocommit()) // no transaction is open
+		s.sendOK(r, "") // no transaction is open
 	default:
 		return false, nil
 	}
@@ -85,18 +85,18 @@ func (s *session) setLeat(r *wire.Request, c router.LeatCommand) {
 		return
 	}
 	s.consistency = value
-	s.client.SendOK(r, s.tx, s.autocommit())
+	s.sendOK(r, "")
 }
 
 // show serves LEAT SHOW x.
-func (s *session) show(what string) {
+func (s *session) show(r *wire.Request, what string) {
 	switch what {
 	case "servers":
 		var rows [][]string
 		for _, sv := range s.server.backend.Status() {
 			rows = append(rows, []string{string(sv.Shard), sv.Address, sv.Role, sv.Class, sv.State, sv.Lag.String(), strconv.Itoa(sv.Lent), fmt.Sprintf("%.2f", sv.Availability)})
 		}
-		s.client.SendRows([]string{"shard", "server", "role", "class", "state", "lag", "lent", "availability"}, rows)
+		s.client.SendRows(r, []string{"shard", "server", "role", "class", "state", "lag", "lent", "availability"}, rows)
 	case "pinned":
 		var rows [][]string
 		for _, ss := range s.server.Sessions() {
@@ -105,13 +105,13 @@ func (s *session) show(what string) {
 			}
 		}
 		sort.Slice(rows, func(i, j int) bool { return rows[i][0] < rows[j][0] })
-		s.client.SendRows([]string{"id", "user", "database", "server", "reason"}, rows)
+		s.client.SendRows(r, []string{"id", "user", "database", "server", "reason"}, rows)
 	case "position":
 		var rows [][]string
 		for _, f := range s.fresh {
 			rows = append(rows, []string{string(f.shard), f.position.String()})
 		}
-		s.client.SendRows([]string{"shard", "position"}, rows)
+		s.client.SendRows(r, []string{"shard", "position"}, rows)
 	default:
 		s.client.SendError(wire.Errorf(wire.CodeBadValue, "LEAT SHOW takes SERVERS, PINNED or POSITION"))
 	}
@@ -124,7 +124,7 @@ func (s *session) isAdmin() bool {
 }
 
 // explain serves LEAT EXPLAIN <statement>: where it would go, without running it.
-func (s *session) explain(sql string) {
+func (s *session) explain(r *wire.Request, sql string) {
 	var scan router.Scan
 	plan := s.world.router.Plan([]byte(sql), s.readFacts(), &scan)
 	e := s.server.explain(s.world, plan, s.state.Database(), s.user.Class, s.readFacts().Mode)
@@ -134,7 +134,7 @@ func (s *session) explain(sql string) {
 	} else if e.Role == wire.Replica.String() && time.Now().Before(s.freshOf(shard.ID(e.Shard)).primaryUntil) {
 		e.Role, e.Rule = wire.Primary.String(), "the session wrote and its position isn't known"
 	}
-	s.client.SendRows([]string{"property", "value"}, e.rows())
+	s.client.SendRows(r, []string{"property", "value"}, e.rows())
 }
 
 // longPlan is the plan of a text too long to be read: it goes to the primary, and pins the session

@@ -9,7 +9,7 @@ import (
 )
 
 func (s *session) prepare(r *wire.Request) error {
-	if s.client.Statements() >= s.world.cfg.MaxStatements {
+	if s.commands.Statements() >= s.world.cfg.MaxStatements {
 		s.client.SendError(wire.Errorf(wire.CodeTooManyStatements, "Can't create more than max_prepared_stmt_count statements (current value: %d)", s.world.cfg.MaxStatements))
 		return nil
 	}
@@ -23,13 +23,13 @@ func (s *session) prepare(r *wire.Request) error {
 		return nil
 	}
 	s.prepared = false
-	s.client.Identify(r.Stmt, string(r.SQL), s.state)
+	s.commands.Identify(r.Stmt, string(r.SQL), s.state)
 	r.Stmt.Plan = plan
 	if err := s.forward(r, preparePlan(plan)); err != nil {
 		return err
 	}
 	if s.prepared {
-		s.client.Keep(r.Stmt)
+		s.commands.Keep(r.Stmt)
 	}
 	return nil
 }
@@ -56,14 +56,14 @@ var (
 
 func (s *session) execute(r *wire.Request) error {
 	if r.Stmt == nil {
-		s.client.SendNoStatement(r)
+		s.commands.SendNoStatement(r)
 		return nil
 	}
 	plan := r.Stmt.Plan.(*router.Plan)
 	if r.Cursor && plan.Class == router.ClassRead {
 		plan = &cursorPlan
 	}
-	defer s.client.Executed(r.Stmt)
+	defer s.commands.Executed(r.Stmt)
 	return s.forward(r, plan)
 }
 
@@ -75,11 +75,11 @@ var cursorPlan = router.Plan{Class: router.ClassSession, Rule: "read with a curs
 func (s *session) continueStatement(r *wire.Request) error {
 	switch {
 	case r.Stmt == nil:
-		s.client.SendNoStatement(r)
+		s.commands.SendNoStatement(r)
 		return nil
 	case s.cursors[r.Stmt]:
 		if r.Kind == wire.ResetStmt {
-			s.client.DropLong(r.Stmt)
+			s.commands.DropLong(r.Stmt)
 		}
 		return s.forward(r, &passthrough)
 	case r.Kind == wire.Fetch && s.conn == nil:
@@ -87,9 +87,9 @@ func (s *session) continueStatement(r *wire.Request) error {
 	case r.Kind == wire.Fetch:
 		return s.forward(r, &passthrough)
 	}
-	s.client.DropLong(r.Stmt)
+	s.commands.DropLong(r.Stmt)
 	s.last.countNone()
-	s.client.SendOK(r, s.tx, s.autocommit())
+	s.sendOK(r, "")
 	return nil
 }
 
@@ -98,7 +98,7 @@ func (s *session) closeStatement(r *wire.Request) error {
 	if r.Stmt == nil {
 		return nil
 	}
-	s.client.Drop(r.Stmt)
+	s.commands.Drop(r.Stmt)
 	if !s.cursors[r.Stmt] {
 		return nil
 	}

@@ -28,8 +28,10 @@ type session struct {
 	ctx      context.Context // ends with the session: a client that went away waits for nothing
 	cancel   context.CancelFunc
 	client   wire.Client
+	commands wire.CommandClient // the client, where its protocol has such commands; else nil
 	remote   netip.AddrPort
 	defaults *wire.State
+	greeting wire.Greeting // of the server that the client was let in by
 
 	// owned by run
 	world       *world // of the current request
@@ -116,6 +118,8 @@ func (s *session) login(nc net.Conn) error {
 	if err != nil {
 		return err
 	}
+	s.commands, _ = s.client.(wire.CommandClient)
+	s.greeting = greeting
 	if err = s.begin(s.arrival); err == nil {
 		err = s.checkDatabase()
 	}
@@ -130,7 +134,7 @@ func (s *session) login(nc net.Conn) error {
 // admit lets a client in who has logged in.
 func (s *session) admit(nc net.Conn) error {
 	nc.SetWriteDeadline(time.Now().Add(s.world.cfg.HandshakeTimeout))
-	if err := s.client.Admit(); err != nil {
+	if err := s.client.Admit(&s.greeting, s.state); err != nil {
 		return err
 	}
 	return nc.SetWriteDeadline(time.Time{})
@@ -214,7 +218,7 @@ func (s *session) visitDatabase(t *try) (err error) {
 		s.giveBack(t.conn, err)
 		return unsent(err)
 	}
-	s.state = t.conn.State()
+	s.state, s.greeting = t.conn.State(), t.conn.Greeting()
 	t.conn.Release()
 	return nil
 }
@@ -379,13 +383,13 @@ func (s *session) handle(r *wire.Request) error {
 	case wire.CloseStmt:
 		return s.closeStatement(r)
 	case wire.LongData:
-		s.client.KeepLong(r)
+		s.commands.KeepLong(r)
 		return nil
 	case wire.UseDatabase, wire.Passthrough:
 		return s.forward(r, &passthrough)
 	case wire.Ping:
 		s.last.countNone()
-		s.client.SendOK(r, s.tx, s.autocommit())
+		s.sendOK(r, "")
 	case wire.SetOption:
 		return s.setOption(r)
 	case wire.KillClient:
@@ -417,7 +421,7 @@ func (s *session) query(r *wire.Request) error {
 // plan is the router's view of a request's text.
 func (s *session) plan(r *wire.Request) *router.Plan {
 	if r.Long() {
-		return longPlan(r.SQL, s.client.Batch())
+		return longPlan(r.SQL, s.batch())
 	}
 	return s.world.router.Plan(r.SQL, s.readFacts(), &s.scan)
 }
@@ -432,7 +436,7 @@ func (s *session) readFacts() *router.Facts {
 		}
 	}
 	s.facts.Mode &^= router.MultiStatements
-	if s.client.Batch() {
+	if s.batch() {
 		s.facts.Mode |= router.MultiStatements
 	}
 	return &s.facts
@@ -443,27 +447,35 @@ func (s *session) autocommit() bool {
 	return s.facts.Mode&wire.AutocommitOff == 0
 }
 
+// batch is whether the client may send several statements in one text by its own choice (MySQL).
+func (s *session) batch() bool { return s.commands != nil && s.commands.Batch() }
+
+// sendOK answers a request that Leat serves itself. The tag is PostgreSQL's name of the command.
+func (s *session) sendOK(r *wire.Request, tag string) {
+	s.client.SendOK(r, wire.Done{Tx: s.tx, Autocommit: s.autocommit(), Tag: tag})
+}
+
 func (s *session) setOption(r *wire.Request) error {
 	if r.Target > 1 {
 		s.client.SendError(wire.Errorf(wire.CodeUnknownCommand, "Unknown command"))
 		return nil
 	}
-	s.client.SetBatch(r.Target == 0)
-	s.client.SendOK(r, s.tx, s.autocommit())
+	s.commands.SetBatch(r.Target == 0)
+	s.sendOK(r, "")
 	return nil
 }
 
 // reset forgets the session's state, as a new log-in would, but for the database.
 func (s *session) reset(r *wire.Request) error {
 	s.dropConn()
-	s.client.DropStatements()
-	s.client.SetTracker("", "")
-	s.state = s.client.ResetState(s.state)
+	s.commands.DropStatements()
+	s.commands.SetTracker("", "")
+	s.state = s.commands.ResetState(s.state)
 	s.pins, s.cursors, s.last = nil, nil, lastStatement{insertID: "0"}
 	s.consistency = s.world.cfg.Consistency
 	s.tx = wire.TxIdle
 	s.showHeld()
-	s.client.SendOK(r, s.tx, s.autocommit())
+	s.sendOK(r, "")
 	return nil
 }
 
@@ -479,15 +491,15 @@ func (s *session) dropConn() {
 
 // changeUser logs the client in as another user on the same connection.
 func (s *session) changeUser(r *wire.Request) error {
-	a, err := s.client.Relogin(r)
+	a, err := s.commands.Relogin(r)
 	if err != nil {
 		s.server.log.LogAttrs(s.ctx, slog.LevelInfo, "change of user refused", slog.Uint64("client", uint64(s.id)), slog.Any("error", err))
 		s.sendAny(err)
 		return errEnd
 	}
 	s.dropConn()
-	s.client.DropStatements()
-	s.client.SetTracker("", "")
+	s.commands.DropStatements()
+	s.commands.SetTracker("", "")
 	s.tx = wire.TxIdle
 	if err = s.begin(a); err == nil {
 		s.last.rowCount = -1 // as a server says behind it
@@ -497,7 +509,7 @@ func (s *session) changeUser(r *wire.Request) error {
 		s.sendAny(err)
 		return errEnd
 	}
-	s.client.SendOK(r, s.tx, s.autocommit())
+	s.sendOK(r, "")
 	return nil
 }
 

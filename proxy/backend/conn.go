@@ -116,25 +116,34 @@ func (c *Conn) Ping() error {
 	return c.Conn.Ping()
 }
 
+// commands is the conn of a server that has MySQL's commands: others are never asked what those tell.
+func (c *Conn) commands() wire.CommandConn { return c.Conn.(wire.CommandConn) }
+
+// CloseStatement is the conn's own.
+func (c *Conn) CloseStatement(s *wire.Statement) error { return c.commands().CloseStatement(s) }
+
+// KnownInsertID is the conn's own.
+func (c *Conn) KnownInsertID() string { return c.commands().KnownInsertID() }
+
 // Warnings are the conn's own.
 func (c *Conn) Warnings() ([][]string, error) {
 	c.Start()
 	defer c.started.Store(0)
-	return c.Conn.Warnings()
+	return c.commands().Warnings()
 }
 
 // LastInsertID is the conn's own.
 func (c *Conn) LastInsertID() (string, error) {
 	c.Start()
 	defer c.started.Store(0)
-	return c.Conn.LastInsertID()
+	return c.commands().LastInsertID()
 }
 
 // SetLastInsertID is the conn's own.
 func (c *Conn) SetLastInsertID(v string) error {
 	c.Start()
 	defer c.started.Store(0)
-	return c.Conn.SetLastInsertID(v)
+	return c.commands().SetLastInsertID(v)
 }
 
 // Learn is the conn's own.
@@ -148,7 +157,7 @@ func (c *Conn) Learn(names []string) error {
 func (c *Conn) TakeTrackers(client wire.Client, names []string) error {
 	c.Start()
 	defer c.started.Store(0)
-	return c.Conn.TakeTrackers(client, names)
+	return c.commands().TakeTrackers(client, names)
 }
 
 // nearlyClosed reports whether the server may close the conn any moment, since it has been idle for so long: a

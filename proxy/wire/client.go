@@ -10,8 +10,9 @@ import (
 // Client is one client's connection, speaking its dialect. It is used by the session's goroutine,
 // but for Gone, Stalled, Interrupt and Close.
 type Client interface {
-	// Admit tells a client that has logged in that it may come in; Refuse that it may not.
-	Admit() error
+	// Admit tells a client that has logged in that it may come in, and what its session is in: the state, and
+	// what the server of its first conn says of itself. Refuse tells it that it may not.
+	Admit(g *Greeting, now *State) error
 	Refuse(err error)
 
 	// ReadRequest waits for the next request. It holds no buffer while it waits. ErrTooLarge is a
@@ -21,35 +22,57 @@ type Client interface {
 	// Finish drops what is left of a request; its slices are not valid any more. Done before a request is
 	// answered, it reads what is still on its way, as an answer must follow that. Done again it does nothing.
 	Finish(r *Request) error
-	// ResetState is the session's state after a request to reset it.
-	ResetState(now *State) *State
 	// Buffered reports whether another request has already arrived.
 	Buffered() bool
-	// Relogin runs the client's wish to be another user (MySQL's COM_CHANGE_USER).
-	Relogin(r *Request) (*Arrival, error)
 
 	// SendError answers the request with an error, SendServerError with a server's, verbatim.
 	SendError(e *Error)
 	SendServerError(e *ServerError)
 	// SendGoodbye tells a client, between requests, why its connection is closed.
 	SendGoodbye(e *Error)
-	// SendNoStatement answers a request for a prepared statement that the client doesn't have.
-	SendNoStatement(r *Request)
 	// SendOK answers the request with success, in the form that its kind expects.
-	SendOK(r *Request, tx TxState, autocommit bool)
+	SendOK(r *Request, d Done)
 	// SendRows answers the request with a result set of texts.
-	SendRows(columns []string, rows [][]string)
+	SendRows(r *Request, columns []string, rows [][]string)
 	// Torn reports that a reply broke off inside a frame: nothing more can be sent.
 	Torn() bool
 	// Flush sends what is buffered. Its error is ErrClientGone.
 	Flush() error
 
+	// Gone reports, without blocking, that the client closed its connection.
+	Gone() bool
+	// Stalled is how long the client has not taken what is being sent; 0: nothing is stuck. It may be called
+	// from another goroutine.
+	Stalled(now time.Time) time.Duration
+	// Interrupt ends a wait for the client's next request, from another goroutine.
+	Interrupt()
+	Close() error
+}
+
+// Done is what an answer of Leat's own tells of the session.
+type Done struct {
+	Tx         TxState
+	Autocommit bool   // MySQL
+	Tag        string // PostgreSQL: the command, as SET
+}
+
+// CommandClient is a client whose protocol has commands of their own for prepared statements and for the
+// session's state, where others have SQL (MySQL). Requests of these kinds come from such a client only.
+type CommandClient interface {
+	Client
+
+	// Relogin runs the client's wish to be another user (COM_CHANGE_USER).
+	Relogin(r *Request) (*Arrival, error)
+	// ResetState is the session's state after a request to reset it.
+	ResetState(now *State) *State
 	// Batch is whether the client may send several statements in one text; SetBatch switches it.
 	Batch() bool
 	SetBatch(on bool)
-	// SetTracker notes what of its session's changes the client wants to be told (MySQL's session_track_*).
+	// SetTracker notes what of its session's changes the client wants to be told (session_track_*).
 	SetTracker(name, value string)
 
+	// SendNoStatement answers a request for a prepared statement that the client doesn't have.
+	SendNoStatement(r *Request)
 	// Identify fixes what a statement means: its text, prepared in the session's state.
 	Identify(s *Statement, text string, state *State)
 	// Keep adds a prepared statement to those that the client may run, Drop forgets it.
@@ -63,21 +86,13 @@ type Client interface {
 	DropLong(s *Statement)
 	// Executed forgets the long data of a statement that was run, or failed to be.
 	Executed(s *Statement)
-
-	// Gone reports, without blocking, that the client closed its connection.
-	Gone() bool
-	// Stalled is how long the client has not taken what is being sent; 0: nothing is stuck. It may be called
-	// from another goroutine.
-	Stalled(now time.Time) time.Duration
-	// Interrupt ends a wait for the client's next request, from another goroutine.
-	Interrupt()
-	Close() error
 }
 
 // Welcome is what a new client is told and asked.
 type Welcome struct {
 	Greeting    Greeting // what the servers say of themselves
-	ID          uint32   // the client's thread id
+	ID          uint32   // the client's thread id, or process id
+	Key         []byte   // what it must show to cancel a request, beside ID: 32 random bytes (PostgreSQL)
 	From        netip.Addr
 	TLS         *tls.Config // nil: not offered
 	TLSRequired bool
@@ -94,16 +109,26 @@ type Credential struct{ Password, Verifier string }
 type Arrival struct {
 	User  string
 	State *State // the database it named and the charset it speaks
-	// Flags are the client flags that its conns must be opened with (see Login.Flags).
-	Flags uint64
+	// Flags are the client flags that its conns must be opened with (see Login.Flags), and Database is the
+	// database, where a conn can't change it: empty otherwise.
+	Flags    uint64
+	Database string
 	// Attributes are the client's connection attributes.
 	Attributes map[string]string
 }
 
-// Acceptor logs clients of one dialect in. mysqlwire.Acceptor implements it.
+// CancelRequest is the error of an Accept whose client came only to have another one's request cancelled.
+type CancelRequest struct {
+	ID  uint32
+	Key []byte // to be compared with Welcome.Key, as far as the other's protocol made it long: in constant time
+}
+
+func (*CancelRequest) Error() string { return "a request to cancel" }
+
+// Acceptor logs clients of one dialect in. mysqlwire.Acceptor and pgwire.Acceptor implement it.
 type Acceptor interface {
 	// Accept logs a client in, up to the point where it waits for Admit or Refuse. On an error the
-	// client has been told. A deadline on nc bounds it.
+	// client has been told; a *CancelRequest is none. A deadline on nc bounds it.
 	Accept(nc net.Conn, w *Welcome) (Client, *Arrival, error)
 	// TurnAway tells a client, before it logs in, why it can't come in.
 	TurnAway(nc net.Conn, e *Error)

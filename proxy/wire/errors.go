@@ -54,6 +54,9 @@ type ServerError struct {
 	Number   uint16 // MySQL's number; 0 for PostgreSQL
 	SQLState string
 	Message  string
+	// Fields are all that the error tells, as the server sent them (PostgreSQL's ErrorResponse without its
+	// header); empty: the three above are all.
+	Fields []byte
 }
 
 func (e *ServerError) Error() string {

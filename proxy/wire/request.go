@@ -18,6 +18,7 @@ const (
 	SetOption                // switch multi-statements on or off
 	KillClient               // MySQL's old COM_PROCESS_KILL: Request.Target
 	Passthrough              // a rare command that a server answers
+	Run                      // PostgreSQL: messages of the extended protocol, up to Sync or Flush
 	Quit                     // goodbye
 	Unknown                  // a command that Leat doesn't speak
 )
@@ -30,6 +31,8 @@ type Request struct {
 	SQL []byte
 	// Stmt is the client's prepared statement; nil for an id that it doesn't have.
 	Stmt *Statement
+	// Stmts are the statements that a Run prepares or runs, in the order of its messages.
+	Stmts []*Statement
 	// Frames is the request as it came, headers included, as far as it is in memory.
 	Frames []byte
 	// Rest is how many bytes of the request are still on the client's socket: it is long, streamed,
@@ -78,6 +81,8 @@ type Outcome struct {
 	NextTx bool
 	// Locked is set while LOCK TABLES holds.
 	Locked bool
+	// Unsynced is set when a Run ended in a Flush: what follows belongs to the same conn.
+	Unsynced bool
 	// CursorOpen is set when the server keeps a cursor for the statement.
 	CursorOpen bool
 	// Prepared is set when a statement was prepared.

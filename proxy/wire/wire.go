@@ -89,6 +89,8 @@ type Greeting struct {
 	Version string // as sent, e.g. "8.4.6" or "5.5.5-10.11.19-MariaDB-deb12"
 	Flavor  Flavor
 	Charset uint16 // default collation id (MySQL)
+	// Params are what the server reported of its settings at log-in (PostgreSQL's ParameterStatus).
+	Params []Var
 	// Defaults are the values that a new session's variables have, as far as Leat needs them.
 	Defaults *State
 }
@@ -130,22 +132,10 @@ type Conn interface {
 	Do(r *Request, c Client, o *Options) (Outcome, error)
 	// Ping learns the transaction state after an error, which didn't tell it.
 	Ping() error
-	// CloseStatement ends a statement's cursor on the conn.
-	CloseStatement(s *Statement) error
-	// Warnings asks for the list of the last statement's warnings: level, code and message (MySQL).
-	Warnings() ([][]string, error)
-	// LastInsertID asks what the conn's last generated id is, decimal, and SetLastInsertID sets it (MySQL).
-	LastInsertID() (string, error)
-	SetLastInsertID(v string) error
-	// KnownInsertID is what it was when it was last asked for or set.
-	KnownInsertID() string
 	// Learn asks for what replies don't tell: the values of session variables that were set in a way that the
 	// server may not have reported, and what it reported only in part. State tells them afterwards. It is to be
 	// called after each reply; it costs nothing when there is nothing to ask for.
 	Learn(names []string) error
-	// TakeTrackers tells the client's side which trackers it has just set on the conn, by name, and puts the
-	// conn's own back (MySQL's session_track_*).
-	TakeTrackers(c Client, names []string) error
 	// Reset drops all session state (transaction, temporary tables, locks, variables,
 	// prepared statements); the conn is as new afterwards.
 	Reset(deadline time.Time) error
@@ -153,4 +143,22 @@ type Conn interface {
 	SetDeadline(t time.Time) error
 	// Close says goodbye without waiting for an answer.
 	Close() error
+}
+
+// CommandConn is a conn to a server that tells of the last statement what only its conn knows (MySQL).
+type CommandConn interface {
+	Conn
+
+	// CloseStatement ends a statement's cursor on the conn.
+	CloseStatement(s *Statement) error
+	// Warnings asks for the list of the last statement's warnings: level, code and message.
+	Warnings() ([][]string, error)
+	// LastInsertID asks what the conn's last generated id is, decimal, and SetLastInsertID sets it.
+	LastInsertID() (string, error)
+	SetLastInsertID(v string) error
+	// KnownInsertID is what it was when it was last asked for or set.
+	KnownInsertID() string
+	// TakeTrackers tells the client's side which trackers it has just set on the conn, by name, and puts the
+	// conn's own back (session_track_*).
+	TakeTrackers(c Client, names []string) error
 }

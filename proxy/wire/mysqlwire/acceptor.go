@@ -181,7 +181,7 @@ func (c *Client) ResetState(now *wire.State) *wire.State {
 }
 
 // Admit implements wire.Client.
-func (c *Client) Admit() error {
+func (c *Client) Admit(*wire.Greeting, *wire.State) error {
 	ok := okPacket{mark: markOK, status: StatusAutocommit}
 	if err := c.accepted.Finish(ok.append(nil, c.caps)); err != nil {
 		return err

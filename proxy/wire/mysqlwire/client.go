@@ -45,7 +45,7 @@ type Client struct {
 	writing atomic.Int64 // when a write that hasn't ended began, in ns since 1970; 0: none
 }
 
-var _ wire.Client = (*Client)(nil)
+var _ wire.CommandClient = (*Client)(nil)
 
 // newClient makes a Client of an accepted connection, which waits for Admit or Refuse.
 func newClient(a *Accepted, g *wire.Greeting, maxPacket int, d *Dialer) *Client {
@@ -151,8 +151,8 @@ func statusOf(tx wire.TxState, autocommit bool) (status uint16) {
 }
 
 // SendOK implements wire.Client. Only COM_SET_OPTION and COM_DEBUG end with an EOF.
-func (c *Client) SendOK(r *wire.Request, tx wire.TxState, autocommit bool) {
-	ok := okPacket{mark: markOK, status: statusOf(tx, autocommit)}
+func (c *Client) SendOK(r *wire.Request, d wire.Done) {
+	ok := okPacket{mark: markOK, status: statusOf(d.Tx, d.Autocommit)}
 	if r != nil && r.Kind == wire.SetOption {
 		ok.mark = markEOF
 	}
@@ -163,7 +163,7 @@ func (c *Client) SendOK(r *wire.Request, tx wire.TxState, autocommit bool) {
 }
 
 // SendRows implements wire.Client.
-func (c *Client) SendRows(columns []string, rows [][]string) {
+func (c *Client) SendRows(_ *wire.Request, columns []string, rows [][]string) {
 	c.send(appendLenencInt(nil, uint64(len(columns))))
 	for _, name := range columns {
 		c.send(appendTextColumn(nil, name))

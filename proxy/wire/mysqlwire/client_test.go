@@ -301,7 +301,7 @@ func TestStalled(t *testing.T) {
 	}
 	done := make(chan error)
 	go func() {
-		c.SendRows([]string{"a"}, [][]string{{"1"}})
+		c.SendRows(nil, []string{"a"}, [][]string{{"1"}})
 		done <- c.Flush()
 	}()
 	await(t, "stalled", func() bool { return c.Stalled(time.Now().Add(time.Minute)) >= time.Minute })

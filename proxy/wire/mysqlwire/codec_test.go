@@ -2,6 +2,7 @@ package mysqlwire
 
 import (
 	"bytes"
+	"reflect"
 	"testing"
 
 	"leat/proxy/wire"
@@ -73,7 +74,7 @@ func TestErr(t *testing.T) {
 		{"cut in the state", []byte("\xff\x15\x04#28"), wire.ServerError{Number: 1045, SQLState: "HY000", Message: "#28"}},
 	}
 	for _, tt := range tests {
-		if got := *ParseErr(tt.payload); got != tt.want {
+		if got := *ParseErr(tt.payload); !reflect.DeepEqual(got, tt.want) {
 			t.Errorf("%s: got %+v, want %+v", tt.name, got, tt.want)
 		}
 	}

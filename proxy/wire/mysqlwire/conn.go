@@ -42,7 +42,7 @@ type Conn struct {
 	result wire.Outcome
 }
 
-var _ wire.Conn = (*Conn)(nil)
+var _ wire.CommandConn = (*Conn)(nil)
 
 // maxHeld bounds a server's packet that is held as a whole: definitions, errors, OKs.
 const maxHeld = 1 << 20
@@ -302,7 +302,7 @@ func (c *Conn) TakeTrackers(client wire.Client, names []string) error {
 		return err
 	}
 	for i, t := range set {
-		client.SetTracker(t.Name, values[i])
+		client.(*Client).SetTracker(t.Name, values[i])
 	}
 	return c.exec(trackSQL(set))
 }
