@@ -84,7 +84,7 @@ func FuzzParseErr(f *testing.F) {
 	f.Add(AppendErr(nil, 1045, "28000", "no", ClientProtocol41))
 	f.Fuzz(func(t *testing.T, p []byte) {
 		e := ParseErr(p)
-		if again := ParseErr(AppendErr(nil, e.Number, e.SQLState, e.Message, ClientProtocol41)); *again != *e {
+		if again := ParseErr(AppendErr(nil, e.Number, e.SQLState, e.Message, ClientProtocol41)); !reflect.DeepEqual(again, e) {
 			t.Fatalf("got %+v, want %+v", again, e)
 		}
 	})
