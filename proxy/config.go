@@ -151,6 +151,14 @@ func (c Config) Validate() error {
 
 var verifierForms = regexp.MustCompile(`^(\*[0-9A-F]{40}|\$A\$[0-9A-F]{3}\$[\x00-\xff]{63})$`)
 
+// CheckVerifier says what is wrong with the form of a User's Verifier.
+func CheckVerifier(v string) error {
+	if verifierForms.MatchString(v) {
+		return nil
+	}
+	return errors.New("the verifier is neither '*' with 40 upper-case hex digits nor '$A$005$' with a salt of 20 and a hash of 43 characters")
+}
+
 // Validate reports everything that is wrong with the User, joined into one error; nil when nothing is.
 func (u User) Validate() error {
 	var errs []error
@@ -163,8 +171,10 @@ func (u User) Validate() error {
 	if u.Password != "" && u.Verifier != "" {
 		wrong("password and verifier are both given; one of them is enough")
 	}
-	if u.Verifier != "" && !verifierForms.MatchString(u.Verifier) {
-		wrong("the verifier is neither '*' with 40 upper-case hex digits nor '$A$005$' with a salt of 20 and a hash of 43 characters")
+	if u.Verifier != "" {
+		if err := CheckVerifier(u.Verifier); err != nil {
+			wrong("%w", err)
+		}
 	}
 	if u.Verifier != "" && u.ServerPassword == "" {
 		wrong("a verifier can't log in to a server; a server password is needed too")

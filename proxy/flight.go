@@ -112,18 +112,18 @@ func (s *Server) stop(conn *backend.Conn) {
 func (s *session) kill(r *wire.Request, id uint32, query bool) error {
 	target := s.server.session(id)
 	if target == nil {
-		s.client.SendServerError(&wire.ServerError{Number: 1094, SQLState: "HY000", Message: "Unknown thread id: " + utoa(id)})
+		s.client.SendError(wire.Errorf(wire.CodeNoSuchThread, "Unknown thread id: %d", id))
 		return nil
 	}
 	s.mu.Lock()
 	user := s.user
 	s.mu.Unlock()
 	if target.userName() != user.Name && !user.Admin {
-		s.client.SendServerError(&wire.ServerError{Number: 1095, SQLState: "HY000", Message: "You are not owner of thread " + utoa(id)})
+		s.client.SendError(wire.Errorf(wire.CodeKillDenied, "You are not owner of thread %d", id))
 		return nil
 	}
 	if target == s {
-		s.client.SendServerError(s.killedSelf(query))
+		s.client.SendError(s.killedSelf(query))
 		if !query {
 			return errEnd
 		}
@@ -135,11 +135,11 @@ func (s *session) kill(r *wire.Request, id uint32, query bool) error {
 }
 
 // killedSelf is what a client gets that kills itself.
-func (s *session) killedSelf(query bool) *wire.ServerError {
+func (s *session) killedSelf(query bool) *wire.Error {
 	if !query && s.readFacts().Flavor == wire.FlavorMariaDB {
-		return &wire.ServerError{Number: 1927, SQLState: "70100", Message: "Connection was killed"}
+		return wire.Errorf(wire.CodeConnKilled, "Connection was killed")
 	}
-	return &wire.ServerError{Number: 1317, SQLState: "70100", Message: "Query execution was interrupted"}
+	return wire.Errorf(wire.CodeCancelled, "Query execution was interrupted")
 }
 
 // killed stops the session's statement, and unless query the session itself.

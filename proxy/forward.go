@@ -6,7 +6,6 @@ import (
 	"bytes"
 	"errors"
 	"log/slog"
-	"strings"
 	"time"
 
 	"leat/proxy/backend"
@@ -110,7 +109,7 @@ func (s *session) attempt(r *wire.Request, t *try) (out wire.Outcome, err error)
 		}
 	case err != nil:
 		s.breakOff(conn, t, err)
-	case out.Err != nil && out.Err.Number == errPacketTooLarge:
+	case out.Err != nil && out.Err.Condition() == wire.TooLarge:
 		s.lose(conn)
 	case out.Err == nil && s.releases(t.plan):
 		s.settlePosition(conn, t.plan, &out)
@@ -256,10 +255,6 @@ func mayBeSeveral(sql []byte) bool {
 	return i >= 0 && i < len(sql)-1
 }
 
-// errPacketTooLarge is a server's answer to a request over its max_allowed_packet, after which it closes the
-// connection.
-const errPacketTooLarge = 1153
-
 // judge decides what a failed attempt means: try again, or the error to answer with.
 func (s *session) judge(r *wire.Request, t *try, out *wire.Outcome, err error) (again bool, answer error) {
 	mayRepeat := !out.Replied && !t.held && !r.Long() && t.count < maxAttempts && s.ctx.Err() == nil
@@ -312,13 +307,14 @@ func lacksStatements(r *wire.Request, out *wire.Outcome, err error) bool {
 	if err != nil && !errors.As(err, &refused) || err == nil && r.Kind != wire.Prepare {
 		return false
 	}
-	return refused.Number == 1461
+	return refused.Condition() == wire.TooManyStatements
 }
 
 // misplaced reports whether a server refused a statement only because it takes no writes, so that it may be
 // sent to the primary, or to the one that is about to become it.
 func (s *session) misplaced(r *wire.Request, t *try, e *wire.ServerError) bool {
-	if !refusesWrites(e) || e.Number == errReadOnlyTx && t.role == wire.Primary {
+	c := e.Condition()
+	if !c.RefusesWrites() || c == wire.ReadOnlyTx && t.role == wire.Primary {
 		return false
 	}
 	if t.role == wire.Replica && !t.primary {
@@ -331,10 +327,6 @@ func (s *session) misplaced(r *wire.Request, t *try, e *wire.ServerError) bool {
 	return true
 }
 
-// errReadOnlyTx is a server's word for a write in a READ ONLY transaction: the session's own one, or
-// that of a conn to a replica.
-const errReadOnlyTx = 1792
-
 // rememberWrite makes the router remember that a statement writes, and the prepared statement that it is of.
 func (s *session) rememberWrite(r *wire.Request, plan *router.Plan) {
 	if r.Stmt == nil {
@@ -344,25 +336,10 @@ func (s *session) rememberWrite(r *wire.Request, plan *router.Plan) {
 	r.Stmt.Plan = s.world.router.Misrouted(r.Stmt.Plan.(*router.Plan))
 }
 
-// refusesWrites reports whether an error says that the server, or the conn, is read-only or about to go.
-func refusesWrites(e *wire.ServerError) bool {
-	switch e.Number {
-	case errReadOnlyTx, 1836, 3032, 3100: // read-only transaction, read-only mode, offline mode, super-read-only
-		return true
-	case 1290: // "... running with the --read-only option", but also --secure-file-priv and others
-		m := strings.ToLower(e.Message)
-		return strings.Contains(m, "read-only") || strings.Contains(m, "read_only")
-	}
-	return false
-}
-
 // goesAway reports whether an error says that the server, or just this conn, is being closed.
 func goesAway(e *wire.ServerError) bool {
-	switch e.Number {
-	case 1053, 1079, 1927, 4031: // shutdown, normal shutdown, killed, closed for inactivity
-		return true
-	}
-	return false
+	c := e.Condition()
+	return c == wire.GoingAway || c == wire.ConnClosed
 }
 
 var errQueryTimeout = wire.Errorf(wire.CodeQueryTimeout, "Query execution was interrupted, maximum statement execution time exceeded")
@@ -373,8 +350,8 @@ func (s *session) inOwnWords(t *try, e *wire.ServerError) error {
 	switch {
 	case t.reason == cancelTimeout:
 		return errQueryTimeout
-	case s.tx == wire.TxReadOnly && t.held && t.role == wire.Replica && refusesWrites(e):
-		return &wire.ServerError{Number: errReadOnlyTx, SQLState: "25006", Message: s.readOnlyText()}
+	case s.tx == wire.TxReadOnly && t.held && t.role == wire.Replica && e.Condition().RefusesWrites():
+		return &wire.Error{Code: wire.CodeReadOnlyTx, Message: s.readOnlyText()}
 	}
 	return e
 }

@@ -110,10 +110,8 @@ func (s *session) settlePins(r *wire.Request, plan *router.Plan, out *wire.Outco
 
 // refused reports whether the server could not read a statement, and so did nothing of it.
 func refused(plan *router.Plan, e *wire.ServerError) bool {
-	return plan.Pin == router.PinUnknown && plan.Statements == 1 && e.Number == errSyntax
+	return plan.Pin == router.PinUnknown && plan.Statements == 1 && e.Condition() == wire.SyntaxError
 }
-
-const errSyntax = 1064
 
 // mayHalfWork reports whether a statement that failed may still have changed the session's state.
 func mayHalfWork(plan *router.Plan) bool {

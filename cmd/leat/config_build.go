@@ -116,7 +116,7 @@ func (b *builder) listenAddress(path, address string) {
 		return
 	}
 	if n, err := strconv.Atoi(port); err != nil || n < 0 || n > 65535 {
-		b.found.add(path, "%q is not a port; write a number from 1 to 65535", port)
+		b.found.add(path, "%q is no port; write a number from 1 to 65535", port)
 	}
 	if host != "" && host != "localhost" && net.ParseIP(host) == nil {
 		b.found.add(path, "%q is not an IP address of this machine; write 127.0.0.1:%s, or 0.0.0.0:%s for all", host, port, port)
@@ -190,6 +190,9 @@ func (b *builder) proxy(c *config) proxy.Config {
 // clientTLS is how Leat answers clients that ask for TLS.
 func (b *builder) clientTLS(c *tlsConfig) *tls.Config {
 	if c.Cert == "" || c.Key == "" {
+		if b.found.has("tls") {
+			return nil // said already: one couldn't be read
+		}
 		b.found.add("tls", "cert and key are both needed; write tls: {cert: leat.crt, key: leat.key}")
 		return nil
 	}

@@ -84,6 +84,9 @@ func (b *builder) shard(path string, s *shardConfig, addresses map[string]string
 
 // server checks one address and that no other server has it.
 func (b *builder) server(path, address string, addresses map[string]string) {
+	if address == "" && b.found.has(path) {
+		return // its key is misspelt, or its value couldn't be read
+	}
 	if address == "" {
 		b.found.add(path, "an address is needed; write host:port")
 		return
@@ -93,8 +96,13 @@ func (b *builder) server(path, address string, addresses map[string]string) {
 		b.found.add(path, "%q has no port; write %s", address, net.JoinHostPort(address, "3306"))
 		return
 	}
-	if n, err := strconv.Atoi(port); host == "" || err != nil || n < 1 || n > 65535 {
+	n, err := strconv.Atoi(port)
+	switch {
+	case host == "" || err != nil:
 		b.found.add(path, "%q is not an address; write host:port, as db1:3306", address)
+		return
+	case n < 1 || n > 65535:
+		b.found.add(path, "%q is no port; write a number from 1 to 65535, as %s", port, net.JoinHostPort(host, "3306"))
 		return
 	}
 	if other, ok := addresses[address]; ok {
@@ -115,7 +123,7 @@ func (b *builder) serverTLS(path string, c *serverTLSConfig) *tls.Config {
 	switch {
 	case c.Cert != "" && c.Key != "":
 		out.Certificates = b.keyPair(path, c.Cert, c.Key)
-	case c.Cert != "" || c.Key != "":
+	case (c.Cert != "" || c.Key != "") && !b.found.has(path):
 		b.found.add(path, "cert and key belong together; give both or none")
 	}
 	return out
@@ -125,7 +133,7 @@ func (b *builder) monitor(m *monitorConfig) backend.Monitor {
 	if m.User == "" {
 		b.found.add("monitor.user", "health checks need a user on the servers; write monitor: {user: leat_monitor, password: ${MONITOR_PASSWORD}}")
 	}
-	if m.Expect != "" && m.Query == "" {
+	if m.Expect != "" && m.Query == "" && !b.found.has("monitor.query") {
 		b.found.add("monitor.expect", "it is what monitor.query should answer, but there is no query")
 	}
 	out := backend.Monitor{

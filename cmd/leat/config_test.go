@@ -202,6 +202,54 @@ databases: {d: {shard: other}}
 	}
 }
 
+// TestConfigProblemsOnce: one mistake isn't told twice, nor do false ones follow from it.
+func TestConfigProblemsOnce(t *testing.T) {
+	const form = "the verifier is neither '*' with 40 upper-case hex digits nor"
+	for _, c := range []struct {
+		name, text string
+		want       []string // the lines, in order
+	}{
+		{"durations", minimal + "timeouts:\n  hold: 5\n  drain: -1s\n", []string{
+			`leat.yaml:6: timeouts.hold: "5" is not a duration`, `leat.yaml:7: timeouts.drain: "-1s" is not a duration`,
+		}},
+		{"what couldn't be read", minimal + "limits: {packet: x, clients: y}\n" + "tls: {cert: ${LEAT_TEST_NOT_SET}, key: k}\n", []string{
+			`leat.yaml:5: limits.packet: "x" is not a size`, `leat.yaml:5: limits.clients: "y" is not a whole number`,
+			`leat.yaml:6: tls.cert: environment variable "LEAT_TEST_NOT_SET" isn't set`,
+		}},
+		{"what couldn't be read of a user", strings.Replace(minimal, "password: secret", "password_file: ${LEAT_TEST_NOT_SET}", 1), []string{
+			"leat.yaml:2: users[0].password_file: environment variable",
+		}},
+		{"misspelt in a replica", strings.Replace(minimal, `306"}`, `306", replicas: [{adress: "a:1"}]}`, 1), []string{
+			"leat.yaml:4: shards[0].replicas[0].adress: unknown key; did you mean address?",
+		}},
+		{"address in {}", strings.Replace(minimal, `306"}`, `306", replicas: [10.0.0.2:3306, db3:3306]}`, 1), []string{
+			`leat.yaml:4: shards[0].replicas[0]: in {...}, what has a colon is read as a mapping unless it is quoted; write "10.0.0.2:3306"`,
+			`leat.yaml:4: shards[0].replicas[1]: in {...}, what has a colon is read as a mapping unless it is quoted; write "db3:3306"`,
+		}},
+		{"ports", strings.ReplaceAll(strings.Replace(minimal, "6033", "66033", 1), ":3306", ":70000"), []string{
+			`leat.yaml:1: listen.mysql: "66033" is no port; write a number from 1 to 65535`,
+			`leat.yaml:4: shards[0].primary: "70000" is no port; write a number from 1 to 65535, as 10.0.0.1:3306`,
+		}},
+		{"verifiers", strings.Replace(minimal, "{name: app, password: secret}", "{name: a, verifier: '*ab', password: b}, {name: c, verifier: x, server_password: y}", 1), []string{
+			"leat.yaml:2: users[0].verifier: a password is given too", "leat.yaml:2: users[0].verifier: a verifier can't log in",
+			"leat.yaml:2: users[0].verifier: " + form, "leat.yaml:2: users[1].verifier: " + form,
+		}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			_, err := parseConfig("leat.yaml", []byte(c.text))
+			got := strings.Split(errorText(err), "\n")
+			if len(got) != len(c.want) {
+				t.Fatalf("got %d problems, want %d:\n%v", len(got), len(c.want), err)
+			}
+			for i, want := range c.want {
+				if !strings.HasPrefix(got[i], want) {
+					t.Errorf("got %s, want %s", got[i], want)
+				}
+			}
+		})
+	}
+}
+
 func FuzzConfig(f *testing.F) {
 	f.Add(minimal)
 	f.Add("a: &x {b: *x}\n<<: *x\n? [1]\n: 2\n")

@@ -40,17 +40,23 @@ func (b *builder) user(path string, u *userConfig) proxy.User {
 		Name: u.Name, Verifier: u.Verifier, From: prefixes(u.From),
 		Class: u.Class, Admin: u.Admin, ServerUser: u.ServerUser,
 	}
-	hasPassword := u.Password != nil || u.PasswordFile != "" || b.found.has(path+".password")
+	hasPassword := u.Password != nil || u.PasswordFile != "" || b.found.has(path+".password") || b.found.has(path+".password_file")
 	switch {
-	case !hasPassword && u.Verifier == "":
+	case !hasPassword && u.Verifier == "" && !b.found.has(path+".verifier"):
 		b.found.add(path, "a password is needed; write password: ${APP_PASSWORD}, password_file, or verifier (password: '' for none)")
 	case hasPassword && u.Verifier != "":
 		b.found.add(path+".verifier", "a password is given too; leave one of them out")
 	}
 	user.Password = b.secret(path+".password", u.Password, u.PasswordFile)
 	user.ServerPassword = b.secret(path+".server_password", u.ServerPassword, u.ServerPasswordFile)
-	if u.Verifier != "" && user.ServerPassword == "" {
+	if u.Verifier == "" {
+		return user
+	}
+	if user.ServerPassword == "" && !b.found.has(path+".server_password") && !b.found.has(path+".server_password_file") {
 		b.found.add(path+".verifier", "a verifier can't log in to the servers; add server_password or server_password_file")
+	}
+	if err := proxy.CheckVerifier(u.Verifier); err != nil {
+		b.found.add(path+".verifier", "%v", err)
 	}
 	return user
 }

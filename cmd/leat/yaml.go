@@ -28,11 +28,18 @@ type problems struct {
 	file  string
 	lines map[string]int // path of a value → its line
 	list  []problem
+	// unread are the paths whose values couldn't be read: what is found in their stead is none of the file's.
+	unread map[string]bool
 }
 
 // add notes what is wrong with the value at path. A value that isn't in the file takes the line
-// of the nearest one around it.
+// of the nearest one around it. Of a value that couldn't be read, that is all there is to say.
 func (p *problems) add(path, format string, args ...any) {
+	for at := path; at != ""; at = around(at) {
+		if p.unread[at] {
+			return
+		}
+	}
 	p.list = append(p.list, problem{p.line(path), path, fmt.Sprintf(format, args...)})
 }
 
@@ -41,13 +48,15 @@ func (p *problems) line(path string) int {
 		if line, ok := p.lines[path]; ok {
 			return line
 		}
-		i := strings.LastIndexAny(path, ".[")
-		if i < 0 {
+		if path == "" {
 			return 0
 		}
-		path = path[:i]
+		path = around(path)
 	}
 }
+
+// around is the path of what a value stands in; empty: the file.
+func around(path string) string { return path[:max(0, strings.LastIndexAny(path, ".["))] }
 
 // has reports whether something is wrong with the value at path or with a part of it.
 func (p *problems) has(path string) bool {
@@ -96,6 +105,10 @@ func decodeYAML(text []byte, into any, found *problems) {
 		return
 	}
 	d.value(file.Docs[0].Body, "", reflect.ValueOf(into).Elem())
+	found.unread = map[string]bool{}
+	for _, p := range found.list {
+		found.unread[p.path] = true
+	}
 }
 
 // syntaxError takes line and message out of the YAML library's error, which draws a picture.
@@ -129,6 +142,10 @@ func (d *decoder) value(n ast.Node, path string, v reflect.Value) {
 
 func (d *decoder) mapping(n ast.MapNode, path string, v reflect.Value) {
 	v = settable(v)
+	if text, ok := splitScalar(n, v); ok {
+		d.found.add(path, "in {...}, what has a colon is read as a mapping unless it is quoted; write %q", text)
+		return
+	}
 	switch v.Kind() {
 	case reflect.Struct:
 		d.fields(n, path, v)
@@ -144,6 +161,21 @@ func (d *decoder) mapping(n ast.MapNode, path string, v reflect.Value) {
 	default:
 		d.found.add(path, "a mapping (key: value) doesn't belong here; %s", wanted(v.Type()))
 	}
+}
+
+// splitScalar tells a scalar that YAML took apart at its colon, as it does with [127.0.0.1:3306] inside {...}:
+// a mapping of an unknown key to a number, where a scalar could stand too.
+func splitScalar(n ast.MapNode, v reflect.Value) (string, bool) {
+	it := n.MapRange()
+	if _, ok := v.Addr().Interface().(encoding.TextUnmarshaler); !ok || !it.Next() {
+		return "", false
+	}
+	key, value := it.Key().GetToken().Value, it.Value()
+	_, known := fieldByKey(v, key)
+	if _, number := value.(*ast.IntegerNode); known || !number || it.Next() {
+		return "", false
+	}
+	return key + ":" + value.GetToken().Value, true
 }
 
 func (d *decoder) fields(n ast.MapNode, path string, v reflect.Value) {

@@ -23,6 +23,7 @@ type fake struct {
 	did      []string
 	notReady error
 	reload   error
+	onDrain  func()
 }
 
 func (f *fake) Status() Status {
@@ -41,12 +42,17 @@ func (f *fake) Status() Status {
 		},
 	}
 }
-func (f *fake) Ready() error         { return f.notReady }
-func (f *fake) Servers() []Server    { return f.Status().Servers }
-func (f *fake) Sessions() []Session  { return []Session{{ID: 7, User: "app"}} }
-func (f *fake) Digests() []Digest    { return []Digest{{Digest: "00000000000000ff", Text: "SELECT ?"}} }
-func (f *fake) Reload() error        { f.did = append(f.did, "reload"); return f.reload }
-func (f *fake) Drain()               { f.did = append(f.did, "drain") }
+func (f *fake) Ready() error        { return f.notReady }
+func (f *fake) Servers() []Server   { return f.Status().Servers }
+func (f *fake) Sessions() []Session { return []Session{{ID: 7, User: "app"}} }
+func (f *fake) Digests() []Digest   { return []Digest{{Digest: "00000000000000ff", Text: "SELECT ?"}} }
+func (f *fake) Reload() error       { f.did = append(f.did, "reload"); return f.reload }
+func (f *fake) Drain() {
+	f.did = append(f.did, "drain")
+	if f.onDrain != nil {
+		f.onDrain()
+	}
+}
 func (f *fake) Kill(id uint32) error { return f.on("kill", fmt.Sprint(id), "7") }
 func (f *fake) DrainServer(a string) error {
 	return f.on("drain", a, "10.0.0.2:3306")
@@ -188,9 +194,18 @@ func TestServe(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	h := New(&fake{}, "", slog.New(slog.DiscardHandler))
+	ctx, stop := context.WithCancel(t.Context())
+	h := New(&fake{onDrain: func() {
+		stop()
+		for err := error(nil); err == nil; { // until the server has begun to stop
+			var nc net.Conn
+			if nc, err = net.Dial("unix", path); err == nil {
+				nc.Close()
+			}
+		}
+	}}, "", slog.New(slog.DiscardHandler))
 	done := make(chan error, 1)
-	go func() { done <- h.Serve(t.Context(), l) }()
+	go func() { done <- h.Serve(ctx, l) }()
 	client := http.Client{Transport: &http.Transport{
 		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 			return new(net.Dialer).DialContext(ctx, "unix", path)
@@ -208,7 +223,14 @@ func TestServe(t *testing.T) {
 			t.Fatalf("got %s, want 200", res.Status)
 		}
 	}
-	h.server.Close()
+	res, err := client.Post("http://leat/api/drain", "", nil) // whose answer is on its way when the server stops
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err = io.ReadAll(res.Body); err != nil || res.StatusCode != http.StatusAccepted {
+		t.Errorf("drain: got %s, %v, want 202", res.Status, err)
+	}
+	res.Body.Close()
 	if err := <-done; err != nil {
 		t.Errorf("Serve: got %v, want nil", err)
 	}

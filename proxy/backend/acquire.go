@@ -6,7 +6,6 @@ import (
 	"context"
 	"errors"
 	"slices"
-	"strings"
 	"time"
 
 	"leat/proxy/wire"
@@ -259,8 +258,4 @@ func (s *shardState) waitedInVain(n *Need, began time.Time, last error) error {
 		err.Message += "; last tried: " + last.Error()
 	}
 	return err
-}
-
-func containsAny(s string, parts ...string) bool {
-	return slices.ContainsFunc(parts, func(p string) bool { return strings.Contains(s, p) })
 }

@@ -85,8 +85,11 @@ func (c *Conn) Done(err error) {
 		// the server is not to blame
 	case errors.As(err, &refused):
 		s.speed.keep(now, took)
-		if c.role == wire.Primary && isReadOnlyError(refused) {
-			s.shard.doubt(s, "it answers: "+refused.Message)
+		switch refused.Condition() {
+		case wire.ReadOnlyServer, wire.Offline:
+			if c.role == wire.Primary {
+				s.shard.doubt(s, "it answers: "+refused.Message)
+			}
 		}
 	default:
 		s.errors.Add(1)

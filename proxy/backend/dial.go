@@ -164,10 +164,10 @@ func (p *pool) dialFailed(w *waiter, err error) {
 	p.stats.dialErrors++
 	var refused *wire.ServerError
 	switch {
-	case !errors.As(err, &refused) || isGoingDown(refused):
+	case !errors.As(err, &refused) || goesDown(refused):
 		p.backoff.fail(err, true)
 		p.failWaiters(&unreachableError{p.server, err}, func(*waiter) bool { return true })
-	case isTooManyConns(refused):
+	case refused.Condition() == wire.TooManyConns:
 		// The server is well, and lent conns come back: everybody goes on waiting, unless there
 		// are none and another server may do.
 		p.backoff.fail(err, false)
@@ -250,20 +250,8 @@ func (s *Server) wireLogin(l *login, database string) wire.Login {
 // attributes tell a database's operator whose conn it is.
 var attributes = map[string]string{"program_name": "leat"}
 
-// isTooManyConns: the server, or the user on it, is at its limit of connections.
-func isTooManyConns(e *wire.ServerError) bool {
-	switch e.Number {
-	case 1040, 1203, 1226:
-		return true
-	}
-	return e.SQLState == "53300"
-}
-
-// isGoingDown: the server is shutting down, starting up or set offline.
-func isGoingDown(e *wire.ServerError) bool {
-	switch e.Number {
-	case 1053, 3032:
-		return true
-	}
-	return e.SQLState == "57P01" || e.SQLState == "57P03"
+// goesDown reports whether a server refused a log-in since it is shutting down, starting up or set offline.
+func goesDown(e *wire.ServerError) bool {
+	c := e.Condition()
+	return c == wire.GoingAway || c == wire.Offline
 }

@@ -226,7 +226,7 @@ func (s *Server) note(tick uint64, began time.Time, o Observation, err error) (s
 
 func isBusy(err error) bool {
 	var refused *wire.ServerError
-	return errors.As(err, &refused) && isTooManyConns(refused)
+	return errors.As(err, &refused) && refused.Condition() == wire.TooManyConns
 }
 
 // noteLag decides whether the server is fresh enough to read from.
@@ -345,18 +345,4 @@ func (p *pool) cut(before time.Duration) {
 			c.Conn.SetDeadline(time.Unix(1, 0))
 		}
 	}
-}
-
-// errReadOnlyTx is MySQL's word for a write in a READ ONLY transaction, which says nothing of the server.
-const errReadOnlyTx = 1792
-
-// isReadOnlyError: the server refuses a write since it is, or is becoming, read only or offline.
-func isReadOnlyError(e *wire.ServerError) bool {
-	switch e.Number {
-	case 1290: // also of other options, e.g. secure_file_priv
-		return containsAny(e.Message, "read-only", "read_only")
-	case 1836, 3032:
-		return true
-	}
-	return e.SQLState == "25006" && e.Number != errReadOnlyTx
 }

@@ -47,9 +47,11 @@ const (
 	CodeBadValue                      // a leat.* setting with a wrong value: 1231 42000
 	CodeTooManyStatements             // 1461 42000
 	CodeTxTimeout                     // a transaction idle or running too long: 1105 HY000... the conn was reset
+	CodeReadOnlyTx                    // a write in a READ ONLY transaction: 1792 25006
+	CodeConnKilled                    // a client killed itself, as MariaDB says it: 1927 70100
 )
 
-// ServerError is an error that a server sent, verbatim.
+// ServerError is an error that a server sent, verbatim. See Condition for what it means.
 type ServerError struct {
 	Number   uint16 // MySQL's number; 0 for PostgreSQL
 	SQLState string

@@ -224,6 +224,8 @@ var errorNumbers = [...]struct {
 	wire.CodeBadValue:          {1231, "42000"},
 	wire.CodeTooManyStatements: {1461, "42000"},
 	wire.CodeTxTimeout:         {1105, "HY000"},
+	wire.CodeReadOnlyTx:        {1792, "25006"},
+	wire.CodeConnKilled:        {1927, "70100"},
 }
 
 // malformed is wire.ErrMalformed with what was being read.

@@ -122,12 +122,14 @@ func (r *relay) result() error {
 	return r.rows(r.opts.Override)
 }
 
-// fail handles an error packet: held back when it is the whole reply, else passed on.
+// fail handles an error packet: held back when it is the whole reply, else passed on. When a replica refuses to
+// write, what came of the reply before, the columns of a query whose function writes, is taken back, so that the
+// statement can be sent to the primary.
 func (r *relay) fail(p []byte) error {
 	r.out.Err = ParseErr(p)
 	r.conn.tx = wire.TxUnknown
 	r.out.HasRows = false
-	if r.out.Replied && r.conn.readOnly && isForReplicas(r.out.Err) && r.to.out.Rewind(r.mark) {
+	if r.out.Replied && r.conn.readOnly && r.out.Err.Condition().RefusesWrites() && r.to.out.Rewind(r.mark) {
 		r.to.seq, r.out.Replied = r.seq, false
 	}
 	if r.out.Replied {
@@ -136,16 +138,6 @@ func (r *relay) fail(p []byte) error {
 	}
 	r.done(p)
 	return nil
-}
-
-// isForReplicas reports whether a server refused to write for being a replica: what came of the reply before, the
-// columns of a query whose function writes, is taken back, so that the statement can be sent to the primary.
-func isForReplicas(e *wire.ServerError) bool {
-	switch e.Number {
-	case 1290, 1792, 1836: // an option, READ ONLY transaction, read-only mode
-		return true
-	}
-	return false
 }
 
 // finish passes on an OK packet, or the OK that ends a result set, in the client's own form.

@@ -159,7 +159,7 @@ func (c *Conn) prepared(s *stmt) (uint32, error) {
 		return 0, err
 	}
 	id, err := c.prepareText(s.key.text)
-	if e, ok := err.(*wire.ServerError); ok && e.Number == errTooManyStatements && lru.Len() > 0 {
+	if e, ok := err.(*wire.ServerError); ok && e.Condition() == wire.TooManyStatements && lru.Len() > 0 {
 		lru.Purge()
 		id, err = c.prepareText(s.key.text)
 	}
@@ -174,9 +174,8 @@ func (c *Conn) prepared(s *stmt) (uint32, error) {
 
 // Errors of servers about statements.
 const (
-	errNoStatement       = 1243 // not prepared on this conn
-	errTooManyStatements = 1461 // max_prepared_stmt_count is reached
-	errPrepareAgain      = 1615 // what the statement names has changed too often
+	errNoStatement  = 1243 // not prepared on this conn
+	errPrepareAgain = 1615 // what the statement names has changed too often
 )
 
 // prepareAgain reports whether a request was refused for a statement that can be prepared anew, or for want of
@@ -187,7 +186,7 @@ func (c *Conn) prepareAgain(req *wire.Request, s *stmt) bool {
 		return false
 	}
 	switch {
-	case req.Kind == wire.Prepare && out.Err.Number == errTooManyStatements && c.statements().Len() > 0:
+	case req.Kind == wire.Prepare && out.Err.Condition() == wire.TooManyStatements && c.statements().Len() > 0:
 		c.statements().Purge()
 		return true
 	case req.Kind == wire.Execute && (out.Err.Number == errPrepareAgain || out.Err.Number == errNoStatement):
