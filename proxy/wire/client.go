@@ -56,6 +56,16 @@ type Done struct {
 	Tag        string // PostgreSQL: the command, as SET
 }
 
+// NamingClient is a client whose prepared statements have names that SQL knows too (PostgreSQL).
+type NamingClient interface {
+	Client
+
+	// Deallocate forgets a prepared statement, and tells whether the client had one of that name.
+	Deallocate(name string) bool
+	// DeallocateAll forgets them all.
+	DeallocateAll()
+}
+
 // CommandClient is a client whose protocol has commands of their own for prepared statements and for the
 // session's state, where others have SQL (MySQL). Requests of these kinds come from such a client only.
 type CommandClient interface {
@@ -149,4 +159,5 @@ const (
 	Serializable                        // the session's isolation level is SERIALIZABLE: its reads lock
 	ReadOnly                            // transactions are READ ONLY unless they say otherwise
 	AutocommitOff                       // statements open a transaction
+	BackslashEscapes                    // PostgreSQL: \ escapes in every string (standard_conforming_strings is off)
 )
