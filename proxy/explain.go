@@ -31,7 +31,8 @@ func (e *Explanation) rows() [][]string {
 	}
 }
 
-// Explain says where a user's statement would go, without running it. An empty user is one of class online.
+// Explain says where a user's statement would go, without running it. An empty user is one of class online. The
+// dialect is that of the shard that holds the database.
 func (s *Server) Explain(user, database, sql string) (Explanation, error) {
 	w := s.world.Load()
 	class := ""
@@ -43,21 +44,21 @@ func (s *Server) Explain(user, database, sql string) (Explanation, error) {
 		class = u.Class
 	}
 	facts := router.Facts{Database: database}
-	d := shard.MySQL
+	d := w.shards.DialectOf(database)
 	if g, ok := s.backend.Greeting(d); ok {
 		facts.Flavor = g.Flavor
 		facts.Mode = s.acceptors[d].ReadMode(wire.NewState(database), g.Defaults)
 	}
 	var scan router.Scan
 	plan := w.router.Plan([]byte(sql), &facts, &scan)
-	return s.explain(w, plan, database, class, facts.Mode), nil
+	return s.explain(w, plan, d, database, class, facts.Mode), nil
 }
 
-func (s *Server) explain(w *world, plan *router.Plan, database, class string, mode wire.Mode) Explanation {
+func (s *Server) explain(w *world, plan *router.Plan, d shard.Dialect, database, class string, mode wire.Mode) Explanation {
 	e := Explanation{
 		Text: plan.Text, Digest: digestText(plan.Digest), Rule: plan.Rule, Pin: plan.Pin, Class: plan.Class.String(),
 	}
-	route, err := w.router.Route(plan, &router.Want{Database: database, Class: class, ReadOnlyTx: mode&wire.ReadOnly != 0}, w.shards)
+	route, err := w.router.Route(plan, &router.Want{Dialect: d, Database: database, Class: class, ReadOnlyTx: mode&wire.ReadOnly != 0}, w.shards)
 	if err != nil {
 		e.Rule = err.Error()
 		return e

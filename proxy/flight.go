@@ -5,6 +5,7 @@ package proxy
 
 import (
 	"context"
+	"crypto/subtle"
 	"log/slog"
 	"time"
 
@@ -133,6 +134,20 @@ func (s *session) kill(r *wire.Request, id uint32, query bool) error {
 	s.sendOK(r, "")
 	return nil
 }
+
+// cancelFor stops what a client runs, or waits to run, that somebody knows the key of. Others are told nothing.
+func (s *Server) cancelFor(r *wire.CancelRequest) {
+	ss := s.session(r.ID)
+	if ss == nil || len(r.Key) != shortKey && len(r.Key) != len(ss.key) || subtle.ConstantTimeCompare(r.Key, ss.key[:len(r.Key)]) != 1 {
+		return
+	}
+	if !ss.cancelFlight(cancelKill) {
+		ss.wait.stop()
+	}
+}
+
+// shortKey is how much of its key a client of an older protocol was told, in bytes.
+const shortKey = 4
 
 // killedSelf is what a client gets that kills itself.
 func (s *session) killedSelf(query bool) *wire.Error {

@@ -183,7 +183,7 @@ func (s *session) acquire(plan *router.Plan, t *try) (*backend.Conn, error) {
 		user = now // a session that runs on logs in to servers by what the config says now
 	}
 	route, err := w.router.Route(plan, &router.Want{
-		Database: s.state.Database(), Class: user.Class, ReadOnlyTx: facts.Mode&wire.ReadOnly != 0,
+		Dialect: s.dialect, Database: s.state.Database(), Class: user.Class, ReadOnlyTx: facts.Mode&wire.ReadOnly != 0,
 	}, w.shards)
 	if err != nil {
 		return nil, err
@@ -212,7 +212,8 @@ func (s *session) acquire(plan *router.Plan, t *try) (*backend.Conn, error) {
 			n.Position, n.PositionSince = f.position, f.since
 		}
 	}
-	return s.server.backend.Acquire(s.ctx, n)
+	defer s.wait.renew()
+	return s.server.backend.Acquire(&s.wait, n)
 }
 
 // staysFree reports whether a statement only sets up the session, which keeps no conn after it.

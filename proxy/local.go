@@ -127,7 +127,7 @@ func (s *session) isAdmin() bool {
 func (s *session) explain(r *wire.Request, sql string) {
 	var scan router.Scan
 	plan := s.world.router.Plan([]byte(sql), s.readFacts(), &scan)
-	e := s.server.explain(s.world, plan, s.state.Database(), s.user.Class, s.readFacts().Mode)
+	e := s.server.explain(s.world, plan, s.dialect, s.state.Database(), s.user.Class, s.readFacts().Mode)
 	if s.conn != nil {
 		e.Server, e.Rule = s.conn.Server().Address(), "the session holds its conn: "+s.shown.pinned
 		e.Role = s.conn.Role().String()

@@ -7,6 +7,7 @@ package proxy
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"log/slog"
 	"net"
@@ -139,7 +140,15 @@ func (s *Server) serve(ctx context.Context, nc net.Conn, d shard.Dialect) {
 	ss := &session{server: s, id: id, dialect: d, acceptor: acceptor, world: w}
 	ss.ctx, ss.cancel = context.WithCancel(ctx)
 	defer ss.cancel()
+	ss.wait.Context = ss.ctx
+	rand.Read(ss.key[:])
 	err := ss.login(nc)
+	var cancel *wire.CancelRequest
+	if errors.As(err, &cancel) {
+		s.leave(nil)
+		s.cancelFor(cancel)
+		return
+	}
 	if err == nil {
 		s.leave(ss) // a client that has been admitted can be found by KILL
 		defer s.remove(ss)

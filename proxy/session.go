@@ -23,10 +23,12 @@ type session struct {
 	// set at log-in, then read-only
 	server   *Server
 	id       uint32
+	key      [32]byte // with which the client may cancel its requests, beside its id
 	dialect  shard.Dialect
 	acceptor wire.Acceptor
 	ctx      context.Context // ends with the session: a client that went away waits for nothing
 	cancel   context.CancelFunc
+	wait     waitContext // for a conn: it ends with the session, or with the request
 	client   wire.Client
 	commands wire.CommandClient // the client, where its protocol has such commands; else nil
 	remote   netip.AddrPort
@@ -109,7 +111,7 @@ func (s *session) login(nc net.Conn) error {
 	}
 	s.defaults = greeting.Defaults
 	s.client, s.arrival, err = s.acceptor.Accept(nc, &wire.Welcome{
-		Greeting: greeting, ID: s.id, From: from, TLS: cfg.TLS, TLSRequired: cfg.TLSRequired,
+		Greeting: greeting, ID: s.id, Key: s.key[:], From: from, TLS: cfg.TLS, TLSRequired: cfg.TLSRequired,
 		LocalInfile: cfg.LocalInfile, MaxPacket: cfg.MaxPacket,
 		Lookup: func(user string, from netip.Addr) (wire.Credential, bool) { // also when it changes its user, later
 			return s.server.world.Load().lookup(user, from)
@@ -376,6 +378,8 @@ func (s *session) handle(r *wire.Request) error {
 		return s.query(r)
 	case wire.Execute:
 		return s.execute(r)
+	case wire.Run:
+		return s.extended(r)
 	case wire.Prepare:
 		return s.prepare(r)
 	case wire.Fetch, wire.ResetStmt:

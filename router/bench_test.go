@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+
+	"leat/shard"
 )
 
 // lookup is a feature lookup as Feast sends it: some 150 bytes.
@@ -79,7 +81,7 @@ func BenchmarkRoute(b *testing.B) {
 	f := Facts{Database: "profiles"}
 	var s Scan
 	p := r.Plan([]byte(lookup), &f, &s)
-	w := Want{Database: "profiles"}
+	w := Want{Dialect: shard.MySQL, Database: "profiles"}
 	b.ReportAllocs()
 	for b.Loop() {
 		if _, err := r.Route(p, &w, m); err != nil {

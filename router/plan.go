@@ -29,12 +29,14 @@ const (
 	KindTrackerSet                // SET session_track_*: Plan.Trackers, to be told to the client alone
 	KindLoadLocal                 // LOAD DATA LOCAL INFILE: the server will ask for a file
 	KindEmpty                     // nothing but comments and white space
+	KindDeallocate                // DEALLOCATE x, DEALLOCATE ALL: Plan.Deallocate (PostgreSQL)
+	KindDiscardAll                // DISCARD ALL (PostgreSQL)
 )
 
 func (k Kind) String() string {
 	return [...]string{
 		"plain", "set", "use", "begin", "begin read only", "commit", "release", "kill",
-		"leat set", "leat show", "leat explain", "tracker set", "load local", "empty",
+		"leat set", "leat show", "leat explain", "tracker set", "load local", "empty", "deallocate", "discard all",
 	}[k]
 }
 
@@ -96,8 +98,18 @@ type Plan struct {
 	Kill     Kill
 	Leat     LeatCommand
 	Trackers []string // names, lower case, of session_track_* variables assigned; also beside KindSet
-	// Untracked are the names, lower case, of plain session variables assigned as @@x: a server may not report them.
+	// Untracked are the names, lower case, of plain session variables assigned as @@x: a server may not report them
+	// (PostgreSQL: of all settings that are set or reset).
 	Untracked []string
+	// Resets are the names, lower case, of the settings that go back to what the client's log-in said; ResetsAll
+	// says that all do (PostgreSQL: RESET x, SET x TO DEFAULT; RESET ALL).
+	Resets    []string
+	ResetsAll bool
+	// Taints is set when the statement may change the session's state in a way that nobody sees: DO, CALL, a
+	// function that isn't known (PostgreSQL). Its conn is reset before another session gets it.
+	Taints bool
+	// Deallocate is the prepared statement that a KindDeallocate names; empty means all.
+	Deallocate string
 
 	// Retriable is true when the statement may be sent again to any server of its role if no byte of a
 	// reply came: pure reads, also those that only the primary answers.
@@ -137,6 +149,8 @@ const (
 	PinVariable   = "session variable that can't be restored"
 	PinUnknown    = "statement that can't be read"
 	PinDiagnostic = "found rows"
+	PinRun        = "unfinished run of messages" // PostgreSQL: a Flush without its Sync
+	PinListen     = "listen"
 )
 
 // Table is a table as a statement names it.

@@ -7,6 +7,7 @@ import (
 
 // Want is what the session asks for beside the plan.
 type Want struct {
+	Dialect  shard.Dialect
 	Database string
 	InTx     bool   // the session's transaction or pin decides: it stays where it is
 	Class    string // the user's class: online or batch
@@ -56,6 +57,9 @@ func (r *Router) Route(p *Plan, w *Want, m *shard.Map) (Route, error) {
 // shardOf is the one shard that holds everything the statement names: the databases of its tables, the
 // current one for those without.
 func shardOf(p *Plan, w *Want, m *shard.Map) (shard.ID, error) {
+	if w.Dialect == shard.Postgres { // a session's statements stay in its database
+		return lookUp(m, w.Dialect, w.Database)
+	}
 	var id shard.ID
 	found := false
 	for i := range p.Tables {
@@ -63,7 +67,7 @@ func shardOf(p *Plan, w *Want, m *shard.Map) (shard.ID, error) {
 		if db == "" || isSystemDatabase(db) {
 			db = w.Database
 		}
-		next, err := lookUp(m, db)
+		next, err := lookUp(m, w.Dialect, db)
 		if err != nil {
 			return "", err
 		}
@@ -75,12 +79,15 @@ func shardOf(p *Plan, w *Want, m *shard.Map) (shard.ID, error) {
 	if found {
 		return id, nil
 	}
-	return lookUp(m, w.Database)
+	return lookUp(m, w.Dialect, w.Database)
 }
 
-func lookUp(m *shard.Map, db string) (shard.ID, error) {
-	if id, ok := m.Shard(shard.MySQL, db); ok {
+func lookUp(m *shard.Map, d shard.Dialect, db string) (shard.ID, error) {
+	if id, ok := m.Shard(d, db); ok {
 		return id, nil
+	}
+	if d == shard.Postgres {
+		return "", wire.Errorf(wire.CodeNoDatabase, "database \"%s\" does not exist", db)
 	}
 	if db == "" {
 		return "", wire.Errorf(wire.CodeNoDatabase, "no database selected, and there are several shards: name one when you connect")

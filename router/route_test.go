@@ -56,6 +56,7 @@ func TestRoute(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			var s Scan
 			p := r.Plan([]byte(c.sql), &Facts{Database: c.want.Database}, &s)
+			c.want.Dialect = shard.MySQL
 			got, err := r.Route(p, &c.want, m)
 			if c.code != wire.CodeInternal {
 				var we *wire.Error
@@ -83,7 +84,7 @@ func TestRouteOnlyShard(t *testing.T) {
 	r := newRouter(t)
 	var s Scan
 	p := r.Plan([]byte("SELECT * FROM a.t, b.u"), &Facts{}, &s)
-	got, err := r.Route(p, &Want{}, m)
+	got, err := r.Route(p, &Want{Dialect: shard.MySQL}, m)
 	if err != nil || got.Shard != "main" {
 		t.Errorf("got %+v, %v; want shard main", got, err)
 	}

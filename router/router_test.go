@@ -5,6 +5,8 @@ import (
 	"strings"
 	"sync"
 	"testing"
+
+	"leat/shard"
 )
 
 var appFacts = Facts{Database: "app"}
@@ -50,7 +52,7 @@ func TestPlanHitAllocatesNothing(t *testing.T) {
 func TestRouteAllocatesNothing(t *testing.T) {
 	r, m := newRouter(t), testMap(t)
 	p := plan(r, "SELECT * FROM features.t")
-	w := Want{Database: "features"}
+	w := Want{Dialect: shard.MySQL, Database: "features"}
 	if n := testing.AllocsPerRun(100, func() {
 		if _, err := r.Route(p, &w, m); err != nil {
 			t.Fatal(err)

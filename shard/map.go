@@ -36,6 +36,20 @@ func NewMap(version uint64, shards map[ID]Dialect, databases map[string]ID) (*Ma
 // Version grows by one at each change.
 func (m *Map) Version() uint64 { return m.version }
 
+// DialectOf is the dialect of the shard that holds a database, where one does; of the only one that there is
+// otherwise, and MySQL where that leaves a choice.
+func (m *Map) DialectOf(database string) Dialect {
+	if id, ok := m.databases[database]; ok {
+		return m.shards[id]
+	}
+	for _, d := range m.shards {
+		if d == MySQL {
+			return MySQL
+		}
+	}
+	return Postgres
+}
+
 // Shard returns the shard that holds a database, for a client of that dialect. An empty name is
 // a session without a current database. False means that no shard holds it.
 func (m *Map) Shard(d Dialect, database string) (ID, bool) {

@@ -78,7 +78,7 @@ func (l *loaded) explain(user, database, flavor, sql string) (*explained, error)
 		return nil, err
 	}
 	plan := r.Plan([]byte(sql), facts, new(router.Scan))
-	want := &router.Want{Database: database, Class: class, ReadOnlyTx: plan.Kind == router.KindBeginReadOnly}
+	want := &router.Want{Dialect: m.DialectOf(database), Database: database, Class: class, ReadOnlyTx: plan.Kind == router.KindBeginReadOnly}
 	route, err := r.Route(plan, want, m)
 	if err != nil {
 		return nil, fmt.Errorf("%w; give --database, or list the database in the config", err)

@@ -33,6 +33,8 @@ type Request struct {
 	Stmt *Statement
 	// Stmts are the statements that a Run prepares or runs, in the order of its messages.
 	Stmts []*Statement
+	// Executes is whether a Run has an Execute: one without only prepares.
+	Executes bool
 	// Frames is the request as it came, headers included, as far as it is in memory.
 	Frames []byte
 	// Rest is how many bytes of the request are still on the client's socket: it is long, streamed,
