@@ -26,6 +26,8 @@ type Need struct {
 	// User, Password and Flags are how to log in to the server.
 	User, Password string
 	Flags          uint64
+	// Database is the one that the conn must be open to, where a conn is bound to one (PostgreSQL); else empty.
+	Database string
 	// State is what the session needs on the conn. One that is in it already is preferred; the
 	// caller restores it on any other. Nil: any will do.
 	State *wire.State

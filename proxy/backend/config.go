@@ -72,9 +72,11 @@ type ServerConfig struct {
 
 // Monitor says how servers are probed.
 type Monitor struct {
-	// User and Password log in to the servers. The user needs REPLICATION CLIENT (MySQL) or SLAVE
-	// MONITOR (MariaDB).
+	// User and Password log in to the servers. The user needs REPLICATION CLIENT (MySQL), SLAVE
+	// MONITOR (MariaDB) or pg_monitor (PostgreSQL).
 	User, Password string
+	// Database is the one that it logs in to on PostgreSQL. Default postgres.
+	Database string
 	// Interval is the time between probes of one server. Default 1s.
 	Interval time.Duration
 	// Timeout bounds one probe. Default 1s.
@@ -191,6 +193,7 @@ func (c Config) withDefaults() Config {
 	if c.Resolver == nil {
 		c.Resolver = net.DefaultResolver
 	}
+	set(&c.Monitor.Database, "postgres")
 	set(&c.Monitor.Interval, time.Second)
 	set(&c.Monitor.Timeout, time.Second)
 	set(&c.Monitor.Rise, 2)

@@ -3,6 +3,7 @@ package backend
 // How pools get new conns: a few log-ins at a time, and a pause after a failure.
 
 import (
+	"cmp"
 	"container/list"
 	"context"
 	"errors"
@@ -90,9 +91,11 @@ func (p *pool) fill() {
 			return
 		}
 		p.dialing++
+		w.login.dialing++
 		w.dialing = true
 		if !p.server.b.spawn(func(ctx context.Context) { p.dial(ctx, w) }) {
 			p.dialing--
+			w.login.dialing--
 			return
 		}
 	}
@@ -137,6 +140,7 @@ func (p *pool) dial(ctx context.Context, w *waiter) {
 
 	p.mu.Lock()
 	p.dialing--
+	w.login.dialing--
 	w.dialing = false
 	if err != nil {
 		p.dialFailed(w, err)
@@ -238,10 +242,11 @@ func (s *Server) open(ctx context.Context, l *login, database string) (*Conn, er
 	return nil, fmt.Errorf("connect to %s: %w", s.address, err)
 }
 
-// wireLogin is the login as the dialect's dialer takes it.
+// wireLogin is the login as the dialect's dialer takes it. The database is where a conn begins that can go to
+// another one.
 func (s *Server) wireLogin(l *login, database string) wire.Login {
 	return wire.Login{
-		User: l.key.user, Password: l.key.password, Database: database,
+		User: l.key.user, Password: l.key.password, Database: cmp.Or(l.key.database, database),
 		TLS: s.settings.Load().tls, Flags: l.key.flags, ReadOnly: l.key.readOnly,
 		Attributes: attributes,
 	}

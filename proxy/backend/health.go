@@ -47,13 +47,18 @@ type Observation struct {
 	LagKnown bool
 	Trouble  string
 	Applied  shard.Position // zero: not known (GTIDs are off)
+	// Written is what a primary's history has come to, whether it is durable or not. Zero: it is Applied.
+	Written shard.Position
 }
 
 // writable: clients can write to it, and nobody else's writes arrive there.
 func (o *Observation) writable() bool { return !o.ReadOnly && !o.Replicates }
 
 // probers make the dialects' own probers.
-var probers = map[shard.Dialect]func(ProbeTarget) Prober{shard.MySQL: newMySQLProber}
+var probers = map[shard.Dialect]func(ProbeTarget) Prober{
+	shard.MySQL:    newMySQLProber,
+	shard.Postgres: newPostgresProber,
+}
 
 // health is what is known of a server. It is guarded by the shard's mu.
 type health struct {
@@ -164,6 +169,9 @@ func (s *Server) probe(ctx context.Context, p Prober, set *settings) time.Durati
 // greet opens a conn to see how the server greets. Failing is no harm: the next conn shows it.
 func (s *Server) greet(ctx context.Context, set *settings) {
 	l := &login{key: loginKey{user: set.monitor.User, password: set.monitor.Password}}
+	if s.shard.dialect == shard.Postgres {
+		l.key.database = set.monitor.Database
+	}
 	if c, err := s.open(ctx, l, ""); err == nil {
 		c.Conn.Close()
 	}

@@ -36,6 +36,7 @@ type pool struct {
 // opened with a former one is never lent to somebody who has the new one.
 type loginKey struct {
 	user, password string
+	database       string // of a conn that is bound to one
 	flags          uint64
 	readOnly       bool
 }
@@ -44,6 +45,7 @@ type loginKey struct {
 type login struct {
 	key         loginKey
 	first, last *Conn
+	dialing     int
 }
 
 // poolStats counts since the server was added.
@@ -102,7 +104,7 @@ const trusted = 20 * time.Millisecond
 // get lends a conn. It waits when there is none, unless the server can't be reached just now and
 // the caller, who isn't patient, can go elsewhere. An unreachable server is an *unreachableError.
 func (p *pool) get(ctx context.Context, n *Need, how terms) (*Conn, error) {
-	key := loginKey{n.User, n.Password, n.Flags, how.readOnly}
+	key := loginKey{n.User, n.Password, n.Database, n.Flags, how.readOnly}
 	p.mu.Lock()
 	for {
 		l := p.login(key)
@@ -477,7 +479,7 @@ func (p *pool) trim() {
 		used[e.Value.(*waiter).login] = true
 	}
 	for key, l := range p.logins {
-		if !used[l] && p.dialing == 0 {
+		if !used[l] && l.dialing == 0 {
 			delete(p.logins, key)
 		}
 	}
