@@ -42,11 +42,15 @@ func (s *Server) MaxLag() time.Duration {
 
 // ParsePosition reads a position of the server's shard as its conns report it.
 func (s *Server) ParsePosition(text string) (shard.Position, error) {
+	if s.shard.dialect == shard.Postgres {
+		return shard.ParsePostgresPosition(s.shard.id, text)
+	}
 	if g := s.greeting.Load(); g != nil && g.Flavor == wire.FlavorMariaDB {
 		return shard.ParseMariaDBPosition(s.shard.id, text)
 	}
 	return shard.ParseMySQLPosition(s.shard.id, text)
 }
 
-// ReportsPositions tells whether the server's conns say how far a write has come: its history has GTIDs.
+// ReportsPositions tells whether it can be known how far a write has come: the server's history has GTIDs, and its
+// conns tell, or LSNs, and it is asked afterwards (see Sampled).
 func (s *Server) ReportsPositions() bool { return !s.applied.Load().IsZero() }

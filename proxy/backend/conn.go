@@ -90,6 +90,8 @@ func (c *Conn) Done(err error) {
 			if c.role == wire.Primary {
 				s.shard.doubt(s, "it answers: "+refused.Message)
 			}
+		case wire.ReadOnlyTx, wire.GoingAway: // by the client's own choice, or just this conn; or not
+			s.poke()
 		}
 	default:
 		s.errors.Add(1)

@@ -38,7 +38,7 @@ type fakeServer struct {
 	o        Observation
 	probeErr error
 
-	dials, dialing, mostDialing, open, mostOpen, probes, asked int
+	dials, dialing, mostDialing, open, mostOpen, probes, asked, samples int
 }
 
 func primary() *fakeServer { return &fakeServer{version: "8.4.6"} }

@@ -54,6 +54,14 @@ type Observation struct {
 // writable: clients can write to it, and nobody else's writes arrive there.
 func (o *Observation) writable() bool { return !o.ReadOnly && !o.Replicates }
 
+// history is what clients may have been told of.
+func (o *Observation) history() shard.Position {
+	if o.Written.IsZero() {
+		return o.Applied
+	}
+	return o.Written
+}
+
 // probers make the dialects' own probers.
 var probers = map[shard.Dialect]func(ProbeTarget) Prober{
 	shard.MySQL:    newMySQLProber,
@@ -194,6 +202,10 @@ func (s *Server) rest(ctx context.Context, p Prober, began time.Time, pause time
 			if !s.follow(ctx, p, began.Add(pause)) {
 				return
 			}
+		case <-s.sampleNow:
+			if !s.sample(ctx, p) {
+				return
+			}
 		}
 	}
 }
@@ -209,6 +221,7 @@ func (s *Server) note(tick uint64, began time.Time, o Observation, err error) (s
 	h.err = err
 	switch {
 	case err == nil:
+		s.shard.settleLag(s, &o, began)
 		h.began, h.beganAt, h.seen = tick, began, o
 		s.applied.Store(&o.Applied)
 		h.oks++

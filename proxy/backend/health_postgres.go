@@ -24,6 +24,8 @@ type postgresProber struct {
 	err     error // why there is no config
 
 	conn *pgconn.PgConn // nil: not connected
+	// timeline is what the standby follows by the last probe, decimal; empty: none since it was connected to.
+	timeline string
 }
 
 func newPostgresProber(t ProbeTarget) Prober {
@@ -122,7 +124,7 @@ func (p *postgresProber) connect(ctx context.Context) error {
 	if err != nil {
 		return asPostgresError(fmt.Sprintf("log in as monitor user %q", p.monitor.User), err)
 	}
-	p.conn = conn
+	p.conn, p.timeline = conn, ""
 	return nil
 }
 
@@ -149,27 +151,33 @@ func (r postgresRow) is(i int) bool     { return string(r[i]) == "t" }
 func (r postgresRow) null(i int) bool   { return r[i] == nil }
 
 // The columns of the questions. On a standby the receiver tells the timeline, and the control file when there is
-// none; it may be behind then, never ahead.
+// none; it may be behind then, never ahead. It changes seldom and takes time: probes alone ask for it.
 const (
 	atStandby  = iota
-	atTimeline // of what follows
+	atTimeline // of what follows; NULL: of a standby, not asked for
 	atDurable  // what a standby has replayed, or a primary has on its disk
 	atWritten  // the primary's last record
 	atAsync    // commits are acknowledged before they are on the disk
 	positionColumns
 )
 
-const positionQuery = `s.standby,
-	CASE WHEN s.standby THEN greatest(w.received_tli,
-			(SELECT timeline_id FROM pg_catalog.pg_control_checkpoint()),
-			(SELECT min_recovery_end_timeline FROM pg_catalog.pg_control_recovery()))::int8
+const followedTimeline = `greatest(w.received_tli,
+	(SELECT timeline_id FROM pg_catalog.pg_control_checkpoint()),
+	(SELECT min_recovery_end_timeline FROM pg_catalog.pg_control_recovery()))`
+
+func positionQuery(timeline string) string {
+	return `SELECT s.standby,
+	CASE WHEN s.standby THEN ` + timeline + `::int8
 		ELSE ('x' || pg_catalog.left(pg_catalog.pg_walfile_name(pg_catalog.pg_current_wal_flush_lsn()), 8))::bit(32)::int8 END,
 	CASE WHEN s.standby THEN pg_catalog.pg_last_wal_replay_lsn() ELSE pg_catalog.pg_current_wal_flush_lsn() END,
 	CASE WHEN NOT s.standby THEN pg_catalog.pg_current_wal_insert_lsn() END,
 	pg_catalog.current_setting('synchronous_commit') = 'off'`
+}
 
-const fromServer = ` FROM (SELECT pg_catalog.pg_is_in_recovery() AS standby OFFSET 0) s
-	LEFT JOIN pg_catalog.pg_stat_wal_receiver w ON s.standby`
+const (
+	fromServer   = ` FROM (SELECT pg_catalog.pg_is_in_recovery() AS standby OFFSET 0) s`
+	withReceiver = ` LEFT JOIN pg_catalog.pg_stat_wal_receiver w ON s.standby`
+)
 
 const (
 	atReadOnly = positionColumns + iota // for everybody: not for the monitor user alone
@@ -181,16 +189,19 @@ const (
 	probeColumns
 )
 
-const probeQuery = `SELECT ` + positionQuery + `,
+var probeQuery = positionQuery(followedTimeline) + `,
 	CASE pg_catalog.current_setting('default_transaction_read_only') WHEN 'on' THEN
 		(SELECT source IN ('default', 'configuration file', 'command line', 'environment variable', 'global')
 		FROM pg_catalog.pg_settings WHERE name = 'default_transaction_read_only') END,
 	w.pid, w.status,
 	pg_catalog.pg_last_wal_replay_lsn() >= greatest(pg_catalog.pg_last_wal_receive_lsn(), w.latest_end_lsn),
 	CASE WHEN s.standby THEN pg_catalog.pg_is_wal_replay_paused() END,
-	extract(epoch FROM pg_catalog.clock_timestamp() - pg_catalog.pg_last_xact_replay_timestamp())::float8` + fromServer
+	extract(epoch FROM pg_catalog.clock_timestamp() - pg_catalog.pg_last_xact_replay_timestamp())::float8` + fromServer + withReceiver
 
-const appliedQuery = `SELECT ` + positionQuery + fromServer
+var (
+	timelineQuery = positionQuery(followedTimeline) + fromServer + withReceiver
+	appliedQuery  = positionQuery("NULL") + fromServer
+)
 
 // Probe looks at the server's role, its replication and its position, and runs the operator's check if there is one.
 func (p *postgresProber) Probe(ctx context.Context) (Observation, error) {
@@ -208,6 +219,9 @@ func (p *postgresProber) Probe(ctx context.Context) (Observation, error) {
 // Applied asks for the position alone.
 func (p *postgresProber) Applied(ctx context.Context) (shard.Position, error) {
 	row, err := p.askServer(ctx, appliedQuery, positionColumns)
+	if err == nil && row.is(atStandby) && p.timeline == "" {
+		row, err = p.askServer(ctx, timelineQuery, positionColumns)
+	}
 	if err != nil {
 		return shard.Position{}, err
 	}
@@ -238,11 +252,20 @@ func (p *postgresProber) askServer(ctx context.Context, query string, columns in
 // positions reads what the server has applied or made durable, and what it has written. They differ on a primary
 // alone. With asynchronous commits a reply doesn't wait for the disk, so that only what is written counts.
 func (p *postgresProber) positions(row postgresRow) (durable, written shard.Position, err error) {
+	timeline := row.text(atTimeline)
+	switch {
+	case timeline == "":
+		timeline = p.timeline
+	case row.is(atStandby):
+		p.timeline = timeline
+	default:
+		p.timeline = ""
+	}
 	parse := func(i int) (shard.Position, error) {
-		if row.null(i) || row.null(atTimeline) {
+		if row.null(i) || timeline == "" {
 			return shard.Position{Shard: p.shard}, nil
 		}
-		return shard.ParsePostgresPosition(p.shard, row.text(atTimeline)+":"+row.text(i))
+		return shard.ParsePostgresPosition(p.shard, timeline+":"+row.text(i))
 	}
 	if durable, err = parse(atDurable); err != nil || row.is(atStandby) {
 		return durable, durable, err

@@ -12,10 +12,12 @@ import (
 
 // positions is what a shard knows of reads that ask for a position.
 type positions struct {
-	want    atomic.Pointer[want]
-	missed  atomic.Uint64 // reads that went to the primary since no replica had their position
-	expired atomic.Uint64 // choices that ignored what the shard's history no longer holds
-	logged  atomic.Int64  // when the last of these was logged, on the backend's clock
+	want   atomic.Pointer[want]
+	missed atomic.Uint64 // reads that went to the primary since no replica had their position
+	// missedAt is when a read did so last, or was told of no position yet (see PositionAfter), on the backend's clock.
+	missedAt atomic.Int64
+	expired  atomic.Uint64 // choices that ignored what the shard's history no longer holds
+	logged   atomic.Int64  // when the last of these was logged, on the backend's clock
 }
 
 // want is the position that a read last found on no replica.
@@ -35,6 +37,7 @@ const (
 // are followed closely for a while, so that the next read finds one.
 func (s *shardState) miss(v *view, p shard.Position) {
 	s.positions.missed.Add(1)
+	s.positions.missedAt.Store(int64(s.b.now()))
 	s.follow(v, p)
 }
 
@@ -52,15 +55,28 @@ func (s *shardState) follow(v *view, p shard.Position) {
 
 // Wrote says that a session wrote up to p. When reads of own writes have been missing replicas of
 // late, the replicas are asked every few milliseconds, for a quarter of a second at most, until
-// they have applied it: reads return to them soon.
+// they have applied it: reads return to them soon. A zero p says that the reply didn't tell: then the
+// primary is asked first, if it can be (see PositionAfter).
 func (b *Backend) Wrote(id shard.ID, p shard.Position) {
 	s := b.topology.Load().shards[id]
-	if s == nil || p.IsZero() {
+	if s == nil {
+		return
+	}
+	if p.IsZero() {
+		if s.missedLately() {
+			s.askForSample()
+		}
 		return
 	}
 	if w := s.positions.want.Load(); w != nil && b.now()-w.at < wroteAfter {
 		s.follow(s.view.Load(), p)
 	}
+}
+
+// missedLately reports whether a read went to the primary for want of a replica at its position, or of a position.
+func (s *shardState) missedLately() bool {
+	at := s.positions.missedAt.Load()
+	return at > 0 && s.b.now()-time.Duration(at) < wroteAfter
 }
 
 // follow asks for the server's position until it has what reads wait for. False: the next probe

@@ -44,6 +44,9 @@ type Server struct {
 	// wakes the monitor
 	probeNow   chan struct{}
 	readersNow chan struct{} // a read waits for a position
+	sampleNow  chan struct{} // a session wants to know how far the primary has written
+
+	sampled time.Time // when it was asked so last; owned by the monitor
 
 	health health // guarded by shard.mu
 }
@@ -66,7 +69,7 @@ type settings struct {
 func newServer(s *shardState, address string, dialer wire.Dialer) *Server {
 	srv := &Server{
 		b: s.b, shard: s, address: address, dialer: dialer, added: s.b.now(),
-		probeNow: make(chan struct{}, 1), readersNow: make(chan struct{}, 1),
+		probeNow: make(chan struct{}, 1), readersNow: make(chan struct{}, 1), sampleNow: make(chan struct{}, 1),
 	}
 	srv.host, srv.port, _ = net.SplitHostPort(address)
 	srv.applied.Store(&shard.Position{Shard: s.id})

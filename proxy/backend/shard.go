@@ -30,6 +30,7 @@ type shardState struct {
 	writes, reads hold // requests that wait for a primary, or for any server
 
 	positions positions
+	samples   samples
 	noReplica atomic.Uint64 // reads that went to the primary since no replica was usable
 
 	mu       sync.Mutex // guards what follows, and the servers' health
@@ -43,6 +44,7 @@ type shardState struct {
 	logged   *Server // the primary that the log named last
 	lacking  bool    // the log said that there is none
 	conflict conflict
+	trail    trail
 }
 
 // view is the state of a shard as requests see it. It is immutable.
@@ -134,7 +136,7 @@ func (s *shardState) refresh() {
 		s.suspect(v, writable)
 	case len(writable) == 1 && (s.allProbed() || writable[0] == last.primary):
 		v.primary = writable[0]
-		v.history, v.asked = v.primary.health.seen.Applied, v.primary.health.beganAt
+		v.history, v.asked = v.primary.health.seen.history(), v.primary.health.beganAt
 		s.primary = v.primary
 		s.conflict = conflict{}
 	default:
@@ -195,7 +197,11 @@ func (s *shardState) suspect(v *view, writable []*Server) {
 		names[i] = srv.address
 		confirmed = confirmed && srv.health.began > s.conflict.since
 	}
-	v.why = "both " + strings.Join(names, " and ") + " are writable (read_only is off and they don't replicate)"
+	sign := "read_only is off and they don't replicate"
+	if s.dialect == shard.Postgres {
+		sign = "they are not in recovery"
+	}
+	v.why = "both " + strings.Join(names, " and ") + " are writable (" + sign + ")"
 	if s.conflict.confirmed = s.conflict.confirmed || confirmed; s.conflict.confirmed {
 		v.split = v.why
 	}

@@ -25,6 +25,7 @@ type ServerStatus struct {
 	Availability  float64       // percent of the time since the first probe that it was up
 	Lag           time.Duration // of a replica; -1: unknown
 	Applied       string        // its position at the last probe
+	Behind        int64         // bytes of log that the primary had made durable and it had not applied; -1: unknown
 
 	Idle, Lent, Dialing, Waiting, PoolSize int
 
@@ -99,6 +100,12 @@ func (s *Server) status(v *view) ServerStatus {
 	}
 	if h.seen.Replicates && !h.seen.LagKnown {
 		st.Lag = -1
+	}
+	st.Behind = -1
+	if v.primary != nil {
+		if bytes, known := s.applied.Load().Behind(v.primary.health.seen.Applied); known {
+			st.Behind = int64(bytes)
+		}
 	}
 	st.Role = s.role(v)
 	st.State, st.Reason = s.state(st.Role)
