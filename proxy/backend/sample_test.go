@@ -229,13 +229,13 @@ func TestReadYourOwnSampledWrites(t *testing.T) {
 // primary is known; then what that has come to is asked for.
 func TestSampledPositionAfterPromotion(t *testing.T) {
 	w, cfg := one()
-	for _, a := range []string{addrP, addrR1, addrR2} {
-		w.set(a, reach(lsnAt(t, "1:0/90")))
-	}
+	w.set(addrP, reach(lsnAt(t, "1:0/90")))
+	w.set(addrR1, reach(lsnAt(t, "1:0/80")))
+	w.set(addrR2, reach(lsnAt(t, "1:0/70")))
 	runPostgres(t, w, cfg, func(t *testing.T, b *Backend) {
 		n := after(lsnAt(t, "1:0/90"))
 		w.set(addrP, func(s *fakeServer) { s.down = true })
-		w.set(addrR1, func(s *fakeServer) { s.o = Observation{Applied: lsnAt(t, "2:0/80")} })
+		w.set(addrR1, func(s *fakeServer) { s.o = Observation{Applied: lsnAt(t, "2:0/98")} })
 		time.Sleep(5 * time.Second)
 		if got := b.WouldUse("main", wire.Primary, Online); got != addrR1 {
 			t.Fatalf("the primary is %q, want %q", got, addrR1)
@@ -243,7 +243,12 @@ func TestSampledPositionAfterPromotion(t *testing.T) {
 		if got := share(t, b, 10, func() *Need { return n }); got[addrR1] != 10 {
 			t.Errorf("got %v, want none on the replica of the old timeline", got)
 		}
-		w.set(addrR2, reach(lsnAt(t, "2:0/80")))
+		w.set(addrR2, reach(lsnAt(t, "2:0/94"))) // more than the number that the session has, of another history
+		time.Sleep(5 * time.Second)
+		if got := share(t, b, 10, func() *Need { return n }); got[addrR1] != 10 {
+			t.Errorf("got %v, want none on the replica that is behind on the new timeline", got)
+		}
+		w.set(addrR2, reach(lsnAt(t, "2:0/98")))
 		time.Sleep(5 * time.Second)
 		if got := share(t, b, 10, func() *Need { return n }); got[addrR2] != 10 {
 			t.Errorf("got %v, want all on the replica of the new timeline", got)
