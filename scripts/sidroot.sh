@@ -14,7 +14,7 @@ mirror=${MIRROR:-$(apt-get indextargets --format '$(REPO_URI)' 'Created-By: Pack
     { echo "this machine's apt knows no Debian mirror; name one as MIRROR" >&2; exit 1; }
 
 # Needed on paper only, by perl scripts and install scripts.
-unneeded='^(perl|perl-base|perl-modules-[0-9.]*|libperl5[0-9.]*|libgdbm[a-z0-9-]*|libdb5.3t64|libc-gconv-modules-extra|debconf|ssl-cert|locales|locales-all|ucf|sensible-utils|adduser|passwd|sysvinit-utils|media-types|openssl-provider-legacy)_'
+unneeded='^(perl|perl-base|perl-modules-[0-9.]*|libperl5[0-9.]*|libgdbm[a-z0-9-]*|libdb5.3t64|libc-gconv-modules-extra|libc-l10n|libc-bin|debconf|ssl-cert|locales|locales-all|ucf|sensible-utils|adduser|passwd|login.defs|sysvinit-utils|media-types|openssl|openssl-provider-legacy|systemd|libsystemd-shared|procps|postgresql-common|postgresql-client-common|libjson-perl|libpam-modules|libpam-modules-bin|libpam-runtime|mount|libncursesw6|libsemanage2|libsemanage-common|libsepol2)_'
 
 # an apt of its own, that knows unstable and believes nothing to be installed
 mkdir -p "$dir"/{lists/partial,cache/archives/partial,etc/apt.conf.d,etc/preferences.d,debs,root}

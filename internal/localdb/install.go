@@ -5,11 +5,11 @@ package localdb
 import (
 	"context"
 	"crypto/sha256"
-	"errors"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -23,6 +23,7 @@ type Install struct {
 	// Version as the program tells it, e.g. "10.11.19-MariaDB-0+deb12u1".
 	Version string
 
+	family family
 	server string // the program
 	root   string // of a tree that is run with its own loader; empty for the system's program
 }
@@ -33,20 +34,19 @@ var found struct {
 	installs map[Flavor]*Install
 }
 
-// Find looks for a server of that flavor: the program that LEAT_MYSQLD or LEAT_MARIADBD names, the tree
-// that scripts/mysql97.sh made, or one of the system's. The error is ErrNotInstalled if there is none.
+// Find looks for a server of that flavor: the program that LEAT_MYSQLD, LEAT_MARIADBD, LEAT_POSTGRES or
+// LEAT_POSTGRES18 names, the tree that scripts/mysql97.sh or pg18.sh made, or one of the system's. The error is
+// ErrNotInstalled if there is none.
 func Find(ctx context.Context, flavor Flavor) (*Install, error) {
 	found.Lock()
 	defer found.Unlock()
 	if in := found.installs[flavor]; in != nil {
 		return in, nil
 	}
-	for _, in := range candidates(flavor) {
-		out, err := in.commandContext(ctx, in.server, append(in.baseArgs(), "--version")...).Output()
-		if err != nil || strings.Contains(string(out), "MariaDB") != (flavor == MariaDB) {
+	for _, in := range flavor.family().candidates(flavor) {
+		if in.Version = in.family.version(ctx, in); in.Version == "" {
 			continue
 		}
-		in.Version = versionOf(string(out))
 		if found.installs == nil {
 			found.installs = map[Flavor]*Install{}
 		}
@@ -59,46 +59,34 @@ func Find(ctx context.Context, flavor Flavor) (*Install, error) {
 	return nil, fmt.Errorf("%s server: %w", flavor, ErrNotInstalled)
 }
 
-// candidates are the programs that may be there, best first.
-func candidates(flavor Flavor) []*Install {
-	if flavor == MariaDB {
-		return programs(flavor, os.Getenv("LEAT_MARIADBD"), "mariadbd", "/usr/sbin/mariadbd")
-	}
-	all := programs(flavor, os.Getenv("LEAT_MYSQLD"))
-	root := filepath.Join(cacheDir(), "mysql97", "root")
-	if program := filepath.Join(root, "usr/sbin/mysqld"); exists(program) {
-		all = append(all, &Install{Flavor: flavor, server: program, root: root})
-	}
-	return append(all, programs(flavor, "mysqld", "/usr/sbin/mysqld")...)
-}
-
 func programs(flavor Flavor, names ...string) []*Install {
 	var all []*Install
 	for _, name := range names {
 		if path, err := exec.LookPath(name); name != "" && err == nil {
-			all = append(all, &Install{Flavor: flavor, server: path})
+			all = append(all, &Install{Flavor: flavor, server: path, family: flavor.family()})
 		}
 	}
 	return all
 }
 
-// versionOf takes the version out of "mysqld  Ver 9.7.4 for Linux on x86_64 (...)".
-func versionOf(out string) string {
-	fields := strings.Fields(out)
-	for i, f := range fields {
-		if f == "Ver" && i+1 < len(fields) {
-			return fields[i+1]
-		}
+// wordAfter is the word of text that follows another, or empty.
+func wordAfter(text, word string) string {
+	words := strings.Fields(text)
+	if i := slices.Index(words, word); i >= 0 && i+1 < len(words) {
+		return words[i+1]
 	}
 	return ""
 }
 
 // command runs a program of the installation; one of a tree is run by the tree's own loader.
-func (in *Install) command(program string, args ...string) *exec.Cmd {
-	return in.commandContext(context.Background(), program, args...)
+func (in *Install) command(ctx context.Context, program string, args ...string) *exec.Cmd {
+	cmd := in.loaderCommand(ctx, program, args...)
+	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: in.family.owner()}
+	in.family.prepareCommand(cmd)
+	return cmd
 }
 
-func (in *Install) commandContext(ctx context.Context, program string, args ...string) *exec.Cmd {
+func (in *Install) loaderCommand(ctx context.Context, program string, args ...string) *exec.Cmd {
 	if in.root == "" {
 		return exec.CommandContext(ctx, program, args...)
 	}
@@ -115,9 +103,14 @@ func (in *Install) copyTemplate(ctx context.Context, to string) error {
 	if err != nil {
 		return err
 	}
-	out, err := exec.CommandContext(ctx, "cp", "-a", "--sparse=always", "--reflink=auto", template, to).CombinedOutput()
+	return copyDir(ctx, template, to)
+}
+
+// copyDir copies a directory with its owners.
+func copyDir(ctx context.Context, from, to string) error {
+	out, err := exec.CommandContext(ctx, "cp", "-a", "--sparse=always", "--reflink=auto", from, to).CombinedOutput()
 	if err != nil {
-		return fmt.Errorf("copy the template: %w: %s", err, out)
+		return fmt.Errorf("copy %s: %w: %s", from, err, out)
 	}
 	return nil
 }
@@ -125,7 +118,7 @@ func (in *Install) copyTemplate(ctx context.Context, to string) error {
 // template returns the template's directory, after making it if need be. A lock keeps two processes
 // from making it at once.
 func (in *Install) template(ctx context.Context) (string, error) {
-	sum := sha256.Sum256([]byte(in.Version + strings.Join(in.setupSQL(), ";")))
+	sum := sha256.Sum256([]byte(in.Version + in.family.setup(in)))
 	dir := filepath.Join(cacheDir(), fmt.Sprintf("template-%s-%x", in.Flavor, sum[:6]))
 	if exists(dir) {
 		return dir, nil
@@ -150,49 +143,37 @@ func (in *Install) template(ctx context.Context) (string, error) {
 	return dir, nil
 }
 
-// makeTemplate initialises a data directory, makes the users there, and puts it into place.
+// makeTemplate initialises a data directory, makes the users there, and puts it into place. It is made
+// where the server's own user may go.
 func (in *Install) makeTemplate(ctx context.Context, dir string) error {
-	work, err := os.MkdirTemp(cacheDir(), "making-")
+	work, err := tempDir()
 	if err != nil {
 		return err
 	}
 	defer os.RemoveAll(work)
-	data := filepath.Join(work, "data")
-	if out, err := in.initCommand(ctx, data).CombinedOutput(); err != nil {
-		return fmt.Errorf("%w: %s", err, out)
-	}
-	rootSQL := filepath.Join(work, "root.sql")
-	if err := os.WriteFile(rootSQL, []byte(setupRoot), 0o644); err != nil {
+	if err := giveTo(in.family.owner(), work); err != nil {
 		return err
 	}
-	s, err := Start(ctx, Options{Flavor: in.Flavor, Dir: work, Extra: []string{"--skip-log-bin", "--init-file=" + rootSQL}})
-	if err != nil {
+	if err := in.family.initialise(ctx, in, work); err != nil {
 		return err
 	}
-	for _, query := range in.setupSQL() {
-		if err := s.Exec(ctx, query); err != nil {
-			s.Close()
-			return err
-		}
-	}
-	if err := s.Stop(ctx); err != nil {
+	whole := dir + ".new" // half a copy is never taken for a template
+	defer os.RemoveAll(whole)
+	if err := os.RemoveAll(whole); err != nil {
 		return err
 	}
-	// Each copy shall have an identity of its own.
-	if err := os.Remove(filepath.Join(data, "auto.cnf")); err != nil && !errors.Is(err, os.ErrNotExist) {
+	if err := copyDir(ctx, filepath.Join(work, "data"), whole); err != nil {
 		return err
 	}
-	return os.Rename(data, dir)
+	return os.Rename(whole, dir)
 }
 
-func (in *Install) initCommand(ctx context.Context, data string) *exec.Cmd {
-	if in.Flavor == MySQL {
-		args := append(in.baseArgs(), "--initialize-insecure", "--datadir="+data, "--innodb-redo-log-capacity=32M")
-		return in.commandContext(ctx, in.server, args...)
+// giveTo makes a file or directory a user's; nil is the user who owns it already.
+func giveTo(owner *syscall.Credential, path string) error {
+	if owner == nil {
+		return nil
 	}
-	args := append(in.baseArgs(), "--datadir="+data, "--auth-root-authentication-method=normal",
-		"--skip-test-db", "--innodb-log-file-size=16M", "--skip-name-resolve")
-	return in.commandContext(ctx, "mariadb-install-db", args...)
+	return os.Chown(path, int(owner.Uid), int(owner.Gid))
 }
 
 // cacheDir holds trees and templates. LEAT_SERVERS names another one.

@@ -1,4 +1,4 @@
-// Package localdb runs real MySQL and MariaDB servers on loopback, alone or as a primary with
+// Package localdb runs real MySQL, MariaDB and PostgreSQL servers on loopback, alone or as a primary with
 // replicas, for the demo, the end-to-end tests and the benchmarks. A server can be killed, stopped,
 // restarted and promoted, as happens to servers in production.
 //
@@ -12,6 +12,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -22,20 +23,26 @@ type Flavor string
 
 // The flavors that can be started.
 const (
-	MySQL   Flavor = "mysql"
-	MariaDB Flavor = "mariadb"
+	MySQL      Flavor = "mysql"
+	MariaDB    Flavor = "mariadb"
+	Postgres   Flavor = "postgres"   // the system's version
+	Postgres18 Flavor = "postgres18" // or later
 )
 
-// Flavors are all that can be started, for tests that run on each.
+// Flavors are those of MySQL's dialect, for tests that run on each.
 var Flavors = []Flavor{MariaDB, MySQL}
 
-// Users that every server has, from any address. Root may log in from loopback without a password.
+// PostgresFlavors are those of PostgreSQL's.
+var PostgresFlavors = []Flavor{Postgres, Postgres18}
+
+// Users that every server has, from any address. Root may log in without a password: from loopback on MySQL's kin,
+// over the unix socket in Server.Dir on PostgreSQL.
 const (
 	AppUser         = "app" // may do everything with data, and is bound by read_only
 	AppPassword     = "app-secret"
 	MonitorUser     = "leat_monitor" // may read the state of replication
 	MonitorPassword = "monitor-secret"
-	ReplUser        = "repl" // replicas read the primary's binlog with it
+	ReplUser        = "repl" // replicas read the primary's log with it
 	ReplPassword    = "repl-secret"
 )
 
@@ -55,9 +62,10 @@ type Options struct {
 	Port int
 	// ServerID for replication. Default 1.
 	ServerID int
-	// ReadOnly starts the server with read_only (and super_read_only on MySQL).
+	// ReadOnly starts the server with read_only (and super_read_only on MySQL). PostgreSQL starts as a standby that
+	// follows nobody yet.
 	ReadOnly bool
-	// Extra are further options of the server program, e.g. --max-connections=20.
+	// Extra are further options of the server program, e.g. --max-connections=20, in the same form for each flavor.
 	// They stand last, so they win over the defaults here.
 	Extra []string
 }
@@ -119,7 +127,13 @@ func (s *Server) prepare(ctx context.Context) error {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return err
 	}
-	return s.install.copyTemplate(ctx, s.dataDir())
+	if err := giveTo(s.install.family.owner(), dir); err != nil {
+		return err
+	}
+	if err := s.install.copyTemplate(ctx, s.dataDir()); err != nil || !s.opts.ReadOnly {
+		return err
+	}
+	return s.install.family.asReplica(s)
 }
 
 // startOnFreePort starts the server. A free port may be lost to another process before the server
@@ -143,13 +157,13 @@ func (s *Server) startOnFreePort(ctx context.Context) error {
 // portTaken reports whether the server's log says that it couldn't bind its port.
 func (s *Server) portTaken() bool {
 	log := logTail(s.logFile(), 4096)
-	return strings.Contains(log, "Address already in use") || strings.Contains(log, "Bind on TCP/IP port")
+	return slices.ContainsFunc(s.install.family.portTaken(), func(text string) bool { return strings.Contains(log, text) })
 }
 
 func (s *Server) start(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, StartTimeout)
 	defer cancel()
-	proc, err := s.install.spawn(s.args(), s.logFile())
+	proc, err := s.install.spawn(s.install.family.args(s), s.logFile())
 	if err != nil {
 		return err
 	}
@@ -176,7 +190,7 @@ func (s *Server) waitReady(ctx context.Context, proc *process) error {
 			return ctx.Err()
 		case <-tick.C:
 		}
-		dir, err := s.Value(ctx, "SELECT @@datadir")
+		dir, err := s.install.family.dataDir(ctx, s)
 		if err == nil && filepath.Clean(dir) == s.dataDir() {
 			return nil
 		}

@@ -8,10 +8,15 @@ import (
 	"time"
 )
 
-// eachFlavor runs f as a subtest on each flavor. Where a server isn't installed the subtest is skipped
-// loudly, and on CI it fails.
+// eachFlavor runs f as a subtest on each flavor of MySQL's dialect.
 func eachFlavor(t *testing.T, f func(t *testing.T, ctx context.Context, flavor Flavor)) {
-	for _, flavor := range Flavors {
+	eachOf(t, Flavors, f)
+}
+
+// eachOf runs f as a subtest on each flavor. Where a server isn't installed the subtest is skipped
+// loudly, and on CI it fails.
+func eachOf(t *testing.T, flavors []Flavor, f func(t *testing.T, ctx context.Context, flavor Flavor)) {
+	for _, flavor := range flavors {
 		t.Run(string(flavor), func(t *testing.T) {
 			t.Parallel()
 			ctx, cancel := context.WithTimeout(context.Background(), 3*time.Minute)
@@ -92,7 +97,7 @@ func must(t *testing.T, err error) {
 }
 
 func TestStartError(t *testing.T) {
-	eachFlavor(t, func(t *testing.T, ctx context.Context, flavor Flavor) {
+	eachOf(t, append(PostgresFlavors, Flavors...), func(t *testing.T, ctx context.Context, flavor Flavor) {
 		s, err := Start(ctx, Options{Flavor: flavor, Extra: []string{"--no-such-option"}})
 		if err == nil {
 			s.Close()

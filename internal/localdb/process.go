@@ -3,7 +3,6 @@ package localdb
 // The life of a server's process: started, paused, killed, started again.
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -14,7 +13,6 @@ import (
 	"os/exec"
 	"strconv"
 	"syscall"
-	"time"
 )
 
 // process is one run of a server program.
@@ -31,9 +29,9 @@ func (in *Install) spawn(args []string, logFile string) (*process, error) {
 		return nil, err
 	}
 	defer log.Close()
-	cmd := in.command(in.server, args...)
+	cmd := in.command(context.Background(), in.server, args...)
 	cmd.Stdout, cmd.Stderr = log, log
-	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL, Setpgid: true}
+	cmd.SysProcAttr.Pdeathsig, cmd.SysProcAttr.Setpgid = syscall.SIGKILL, true
 	if err := cmd.Start(); err != nil {
 		return nil, fmt.Errorf("start %s: %w", in.server, err)
 	}
@@ -68,8 +66,8 @@ func (s *Server) running() *process {
 	return s.proc
 }
 
-// Stop shuts the server down in order, and waits for its end. It is killed when ctx or StartTimeout
-// ends first; the error says so.
+// Stop shuts the server down in order, closing its connections, and waits for its end. It is killed when ctx
+// or StartTimeout ends first; the error says so.
 func (s *Server) Stop(ctx context.Context) error {
 	p := s.running()
 	if p == nil {
@@ -77,8 +75,8 @@ func (s *Server) Stop(ctx context.Context) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, StartTimeout)
 	defer cancel()
-	p.signal(syscall.SIGCONT)
-	p.signal(syscall.SIGTERM)
+	p.signalAll(syscall.SIGCONT)
+	p.signal(s.install.family.stopSignal())
 	select {
 	case <-p.done:
 		return nil
@@ -91,8 +89,8 @@ func (s *Server) Stop(ctx context.Context) error {
 // Kill ends the server with SIGKILL, and waits until it is gone.
 func (s *Server) Kill() {
 	if p := s.running(); p != nil {
-		p.signal(syscall.SIGKILL)
-		<-p.done
+		p.kill()
+		s.install.family.killed(s)
 	}
 }
 
@@ -102,15 +100,7 @@ func (s *Server) Pause() error {
 	if p == nil {
 		return errors.New("the server is down")
 	}
-	p.signal(syscall.SIGSTOP)
-	deadline := time.Now().Add(5 * time.Second)
-	for p.state() != 'T' {
-		if time.Now().After(deadline) {
-			return fmt.Errorf("process %d didn't stop", p.cmd.Process.Pid)
-		}
-		time.Sleep(time.Millisecond)
-	}
-	return nil
+	return p.pause()
 }
 
 // Resume lets a paused server go on.
@@ -119,7 +109,8 @@ func (s *Server) Resume() error {
 	if p == nil {
 		return errors.New("the server is down")
 	}
-	return p.cmd.Process.Signal(syscall.SIGCONT)
+	p.signalAll(syscall.SIGCONT)
+	return nil
 }
 
 // Restart starts the server again on the same port and data, after stopping it if it runs.
@@ -136,19 +127,6 @@ func (s *Server) Close() {
 	if s.ownDir {
 		os.RemoveAll(s.dir)
 	}
-}
-
-// signal ignores the error: the process may have ended by itself, which its done channel tells.
-func (p *process) signal(sig syscall.Signal) { _ = p.cmd.Process.Signal(sig) }
-
-// state is the kernel's letter for what the process does (T: stopped), or 0 when it is gone.
-func (p *process) state() byte {
-	stat, err := os.ReadFile("/proc/" + strconv.Itoa(p.cmd.Process.Pid) + "/stat")
-	end := bytes.LastIndexByte(stat, ')') // the program's name may hold anything
-	if err != nil || end < 0 || end+2 >= len(stat) {
-		return 0
-	}
-	return stat[end+2]
 }
 
 // FreePort finds a port on 127.0.0.1 that nobody listens on. It is below the range that the kernel takes the

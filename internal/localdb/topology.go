@@ -1,6 +1,6 @@
 package localdb
 
-// A primary with its replicas, replicating by GTID.
+// A primary with its replicas.
 
 import (
 	"context"
@@ -17,7 +17,8 @@ type TopologyOptions struct {
 	// Replicas that follow the primary. Zero: a lone primary.
 	Replicas int
 	// SemiSync makes the primary wait, for at most 10s per commit, until one replica has received a write
-	// before it acknowledges it. A promoted replica then has every acknowledged write. Default off.
+	// before it acknowledges it; PostgreSQL waits for ever. A promoted replica then has every acknowledged write.
+	// Default off.
 	SemiSync bool
 	// Extra options of every server, as in Options.
 	Extra []string
@@ -78,6 +79,8 @@ func semiSyncArgs(opts TopologyOptions) []string {
 	switch {
 	case !opts.SemiSync:
 		return nil
+	case opts.Flavor.Dialect() == "postgres":
+		return []string{"--synchronous-standby-names=ANY 1 (*)"}
 	case opts.Flavor == MariaDB:
 		return []string{
 			"--rpl-semi-sync-master-enabled=ON", "--rpl-semi-sync-master-wait-point=AFTER_SYNC",
@@ -124,24 +127,24 @@ func (t *Topology) primaryIndex() int {
 
 // Follow makes a server a read-only replica of the primary and starts its replication: a new one, or
 // one that was a primary itself, killed or stopped, and was restarted. Writes of its own that never
-// reached another server stay on it, and may stop its replication.
+// reached another server stay on it, and may stop its replication. PostgreSQL restarts one that was a primary, and takes
+// such writes back.
 func (t *Topology) Follow(ctx context.Context, s *Server) error {
-	q := t.sql()
-	if err := s.Exec(ctx, q.readOnly+q.stopReplica+fmt.Sprintf(q.follow, t.Primary().Port)+q.startReplica); err != nil {
+	if err := t.Flavor.replication().follow(ctx, t, s); err != nil {
 		return fmt.Errorf("make port %d follow port %d: %w", s.Port, t.Primary().Port, err)
 	}
 	s.opts.ReadOnly = true
 	return nil
 }
 
-// StopReplication stops replication on server i, as STOP REPLICA does.
+// StopReplication stops replication on server i, as STOP REPLICA does. PostgreSQL goes on to receive and stops applying.
 func (t *Topology) StopReplication(ctx context.Context, i int) error {
-	return t.Servers[i].Exec(ctx, t.sql().stopReplica)
+	return t.Flavor.replication().stop(ctx, t.Servers[i])
 }
 
 // StartReplication starts replication on server i again.
 func (t *Topology) StartReplication(ctx context.Context, i int) error {
-	return t.Servers[i].Exec(ctx, t.sql().startReplica)
+	return t.Flavor.replication().start(ctx, t.Servers[i])
 }
 
 // WaitSynced waits until every running server has applied all that the primary has committed by
@@ -158,7 +161,7 @@ func (t *Topology) WaitSynced(ctx context.Context) error {
 
 // WaitSyncedWith is WaitSynced for some servers.
 func (t *Topology) WaitSyncedWith(ctx context.Context, servers ...*Server) error {
-	position, err := t.Primary().Value(ctx, t.sql().position)
+	position, err := t.Flavor.replication().position(ctx, t.Primary())
 	if err != nil {
 		return err
 	}
@@ -170,56 +173,24 @@ func (t *Topology) WaitSyncedWith(ctx context.Context, servers ...*Server) error
 	return nil
 }
 
-// waitPosition waits in rounds of a second, since a server doesn't notice that its client gave up.
+// waitPosition waits until a server has applied a position.
 func (t *Topology) waitPosition(ctx context.Context, s *Server, position string) error {
-	query := fmt.Sprintf(t.sql().wait, quote(position))
-	for {
-		// 0: applied; -1 (MariaDB) and 1 (MySQL): not within a second
-		got, err := s.Value(ctx, query)
-		if err == nil && got == "0" {
-			return nil
-		}
-		if err == nil && got == "" {
-			err = errors.New("replication isn't running")
-		}
-		if err == nil {
-			err = ctx.Err()
-		}
-		if err != nil {
-			return fmt.Errorf("port %d doesn't reach %s: %w; %s", s.Port, position, err, t.replicaError(s))
-		}
+	if err := t.Flavor.replication().wait(ctx, s, position); err != nil {
+		return fmt.Errorf("port %d doesn't reach %s: %w; %s", s.Port, position, err, t.replicaError(s))
 	}
+	return nil
 }
 
 // replicaError is what a server says of its replication.
 func (t *Topology) replicaError(s *Server) string {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 	defer cancel()
-	row, err := s.Row(ctx, t.sql().status)
-	if err != nil {
-		return "no replication status: " + err.Error()
-	}
-	return fmt.Sprintf("IO %s %s, SQL %s %s", firstOf(row, "Replica_IO_Running", "Slave_IO_Running"), row["Last_IO_Error"],
-		firstOf(row, "Replica_SQL_Running", "Slave_SQL_Running"), row["Last_SQL_Error"])
+	return t.Flavor.replication().describe(ctx, s)
 }
 
-// Replicating reports whether both threads of a server's replication run.
+// Replicating reports whether a server receives from its primary and applies what it receives.
 func (t *Topology) Replicating(ctx context.Context, s *Server) (bool, error) {
-	row, err := s.Row(ctx, t.sql().status)
-	if err != nil {
-		return false, err
-	}
-	return firstOf(row, "Replica_IO_Running", "Slave_IO_Running") == "Yes" &&
-		firstOf(row, "Replica_SQL_Running", "Slave_SQL_Running") == "Yes", nil
-}
-
-func firstOf(row map[string]string, names ...string) string {
-	for _, name := range names {
-		if v, ok := row[name]; ok {
-			return v
-		}
-	}
-	return ""
+	return t.Flavor.replication().running(ctx, s)
 }
 
 // Close kills the servers and removes their data.
