@@ -58,4 +58,4 @@ fmt: ## format with gofumpt
 
 .PHONY: servers
 servers: # what the tests need; nothing is started
-	@scripts/install-servers.sh mariadb mysql pymysql
+	@scripts/install-servers.sh mariadb mysql postgres postgres18 pymysql

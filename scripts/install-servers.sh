@@ -2,21 +2,25 @@
 # Installs the servers and tools that Leat's tests, demo and benchmarks run, once; what is there already is
 # left alone. Nothing is started, and nothing listens afterwards.
 #
-#   install-servers.sh [mariadb] [mysql] [pymysql] [bench] [clients]      default: mariadb mysql
+#   install-servers.sh [mariadb] [mysql] [postgres] [postgres18] [pymysql] [bench] [clients]
 #
-#   mariadb   MariaDB's server and client, from the system's packages
-#   mysql     MySQL 9.7, in the user's cache directory (mysql97.sh); where it can't be had its tests are
-#             skipped, except that with CI=true this fails
-#   pymysql   PyMySQL for the system's Python
-#   bench     sysbench, HAProxy
-#   clients   PyMySQL, SQLAlchemy, a JDK with MariaDB's JDBC driver, Node with npm
+#   mariadb     MariaDB's server and client, from the system's packages
+#   mysql       MySQL 9.7, in the user's cache directory (mysql97.sh); where it can't be had its tests are
+#               skipped, except that with CI=true this fails
+#   postgres    PostgreSQL's server and clients, from the system's packages
+#   postgres18  PostgreSQL 18, as mysql (pg18.sh)
+#   pymysql     PyMySQL for the system's Python
+#   bench       sysbench, HAProxy
+#   clients     PyMySQL, SQLAlchemy, a JDK with MariaDB's JDBC driver, Node with npm
+#
+# Default: mariadb mysql postgres postgres18.
 #
 # Needs apt and, for what is missing, root or sudo.
 set -euo pipefail
 here=$(dirname "$(realpath "$0")")
 log=$(mktemp)
-policy=
-trap 'rm -f "$log"; [ -z "$policy" ] || as_root rm -f "$policy"' EXIT
+temporary=() # files of the system that go at the end
+trap 'rm -f "$log"; [ ${#temporary[@]} = 0 ] || as_root rm -f "${temporary[@]}"' EXIT
 
 as_root() { if [ "$(id -u)" = 0 ]; then "$@"; else sudo "$@"; fi; }
 
@@ -36,9 +40,9 @@ install() {
     echo "installing ${missing[*]}"
     quietly apt update
     if [ ! -e /usr/sbin/policy-rc.d ]; then
-        policy=/usr/sbin/policy-rc.d # goes at the end
-        printf '#!/bin/sh\nexit 101\n' | as_root tee $policy >/dev/null
-        as_root chmod 755 $policy
+        temporary+=(/usr/sbin/policy-rc.d)
+        printf '#!/bin/sh\nexit 101\n' | as_root tee /usr/sbin/policy-rc.d >/dev/null
+        as_root chmod 755 /usr/sbin/policy-rc.d
     fi
     quietly apt install -y --no-install-recommends "${missing[@]}"
 }
@@ -48,11 +52,29 @@ mariadb() {
     install mariadb-server mariadb-client
 }
 
-mysql() {
-    [ -z "${LEAT_MYSQLD:-}" ] || return 0
-    if quietly "$here/mysql97.sh"; then return 0; fi
+# tree SCRIPT NAME: a server that is unpacked beside the system; without it CI fails
+tree() {
+    if quietly "$here/$1"; then return 0; fi
     [ "${CI:-}" != true ] || return 1
-    echo "*** NO MYSQL 9.7 ON THIS MACHINE: whatever needs it is skipped ***" >&2
+    echo "*** NO $2 ON THIS MACHINE: whatever needs it is skipped ***" >&2
+}
+
+mysql() { [ -n "${LEAT_MYSQLD:-}" ] || tree mysql97.sh "MYSQL 9.7"; }
+
+postgres() {
+    if compgen -G '/usr/lib/postgresql/*/bin/postgres' >/dev/null && command -v psql >/dev/null && command -v pgbench >/dev/null; then return 0; fi
+    # The package makes a cluster and has it started at boot, unless it is told not to.
+    local drop=/etc/postgresql-common/createcluster.d
+    as_root mkdir -p $drop
+    temporary+=($drop/leat.conf)
+    echo 'create_main_cluster = false' | as_root tee $drop/leat.conf >/dev/null
+    install postgresql postgresql-client postgresql-contrib
+}
+
+postgres18() {
+    [ -z "${LEAT_POSTGRES18:-}" ] || return 0
+    command -v patchelf >/dev/null && [ -d /usr/share/zoneinfo ] || install patchelf tzdata
+    tree pg18.sh "POSTGRESQL 18"
 }
 
 pymysql() { install python3 python3-pymysql; }
@@ -66,10 +88,10 @@ clients() {
     install "${packages[@]}"
 }
 
-[ $# -gt 0 ] || set -- mariadb mysql
+[ $# -gt 0 ] || set -- mariadb mysql postgres postgres18
 for what; do
     case $what in
-    mariadb | mysql | pymysql | bench | clients) "$what" ;;
+    mariadb | mysql | postgres | postgres18 | pymysql | bench | clients) "$what" ;;
     *) sed -n '2,/^set/{/^set/d;s/^# \{0,1\}//p}' "$0" >&2; exit 2 ;;
     esac
 done
