@@ -32,6 +32,8 @@ type Backend struct {
 	changed chan struct{} // a reload changed the set of servers
 	tick    atomic.Uint64 // orders probes and doubts: see health
 
+	catalogVersion atomic.Uint64 // of the last catalog whose content was new
+
 	reloading sync.Mutex
 	topology  atomic.Pointer[topology]
 
@@ -185,7 +187,8 @@ func (b *Backend) servers() []*Server {
 	return all
 }
 
-// keepPools closes conns that are idle for long, and has servers probed whose replies stall.
+// keepPools closes conns that are idle for long, and has servers probed whose replies stall. It keeps the
+// databases' catalogs, too.
 func (b *Backend) keepPools(ctx context.Context) {
 	const pace = 100 * time.Millisecond
 	ticker := time.NewTicker(pace)
@@ -195,6 +198,9 @@ func (b *Backend) keepPools(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case <-ticker.C:
+		}
+		for _, s := range b.topology.Load().order {
+			s.keepCatalogs()
 		}
 		for _, srv := range b.servers() {
 			srv.checkStall()

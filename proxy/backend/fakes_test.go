@@ -38,7 +38,11 @@ type fakeServer struct {
 	o        Observation
 	probeErr error
 
-	dials, dialing, mostDialing, open, mostOpen, probes, asked, samples int
+	functions   map[wire.Function]wire.Volatility
+	catalogErr  error
+	catalogTime time.Duration
+
+	dials, dialing, mostDialing, open, mostOpen, probes, asked, samples, catalogs int
 }
 
 func primary() *fakeServer { return &fakeServer{version: "8.4.6"} }

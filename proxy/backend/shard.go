@@ -31,6 +31,7 @@ type shardState struct {
 
 	positions positions
 	samples   samples
+	catalogs  catalogs
 	noReplica atomic.Uint64 // reads that went to the primary since no replica was usable
 
 	mu       sync.Mutex // guards what follows, and the servers' health
