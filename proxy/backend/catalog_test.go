@@ -41,7 +41,7 @@ func public(name string, v wire.Volatility) func(*fakeServer) {
 // functionsSoon waits until the catalog of a database is known.
 func functionsSoon(t *testing.T, b *Backend, database string) *wire.Catalog {
 	t.Helper()
-	for range 100 {
+	for range 500 {
 		if c := b.Functions("main", database); c != nil {
 			return c
 		}
