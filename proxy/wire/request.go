@@ -35,6 +35,9 @@ type Request struct {
 	Stmts []*Statement
 	// Executes is whether a Run has an Execute: one without only prepares.
 	Executes bool
+	// Unsynced is set for a Run that ends in a Flush, or in the middle because it is long: more of the same
+	// implicit transaction follows, which may write.
+	Unsynced bool
 	// Frames is the request as it came, headers included, as far as it is in memory.
 	Frames []byte
 	// Rest is how many bytes of the request are still on the client's socket: it is long, streamed,
