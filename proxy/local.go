@@ -40,7 +40,14 @@ func (s *session) answer(r *wire.Request, plan *router.Plan) (answered bool, err
 		s.show(r, plan.Leat.Name)
 	case router.KindLeatExplain:
 		s.explain(r, plan.Leat.Value)
+	case router.KindDeallocate:
+		return s.deallocate(r, plan), nil
+	case router.KindDiscardAll:
+		return s.discardAll(r), nil
 	case router.KindCommit:
+		if s.commands == nil {
+			return false, nil // PostgreSQL warns
+		}
 		if _, set := s.state.Get(completionType); set || s.conn != nil || plan.Pin != "" {
 			return false, nil
 		}
@@ -85,7 +92,7 @@ func (s *session) setLeat(r *wire.Request, c router.LeatCommand) {
 		return
 	}
 	s.consistency = value
-	s.sendOK(r, "")
+	s.sendOK(r, "SET")
 }
 
 // show serves LEAT SHOW x.

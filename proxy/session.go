@@ -33,6 +33,7 @@ type session struct {
 	commands wire.CommandClient // the client, where its protocol has such commands; else nil
 	remote   netip.AddrPort
 	defaults *wire.State
+	initial  *wire.State // that the client was let in with
 	greeting wire.Greeting // of the server that the client was let in by
 
 	// owned by run
@@ -52,6 +53,7 @@ type session struct {
 	last        lastStatement
 	fresh       []freshness // by shard; a handful at most
 	lost        lost        // went away in the current request
+	tainted     bool        // conn may be in a state that nobody knows
 	prepared    bool        // the current request prepared a statement
 	need        backend.Need
 	options     wire.Options
@@ -169,7 +171,7 @@ func (s *session) begin(a *wire.Arrival) error {
 	if user == nil {
 		return wire.Errorf(wire.CodeAccessDenied, "Access denied: the user was removed from Leat's config")
 	}
-	s.arrival, s.state = a, a.State
+	s.arrival, s.state, s.initial = a, a.State, a.State
 	s.consistency = s.world.cfg.Consistency
 	s.pins, s.cursors, s.last = nil, nil, lastStatement{insertID: "0"}
 	s.mu.Lock()
@@ -221,6 +223,7 @@ func (s *session) visitDatabase(t *try) (err error) {
 		return unsent(err)
 	}
 	s.state, s.greeting = t.conn.State(), t.conn.Greeting()
+	s.initial = s.state
 	t.conn.Release()
 	return nil
 }
@@ -319,6 +322,10 @@ func (s *session) finish() {
 	}
 	conn := s.conn
 	s.conn = nil
+	if s.hasPin(router.PinRun) {
+		conn.Discard("its client left in the middle of a run")
+		return
+	}
 	if s.hasPin(router.PinXA) {
 		conn.Discard("xa transaction") // a prepared one outlives its conn; a reset might end it
 		return

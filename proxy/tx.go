@@ -22,6 +22,9 @@ func mayRelease(tx wire.TxState, pins []string) bool {
 // statement did to the session can't be learned, the conn is closed and the session must end.
 func (s *session) settle(conn *backend.Conn, r *wire.Request, plan *router.Plan, out *wire.Outcome) {
 	s.tx = out.Tx
+	if out.Unsynced && s.tx == wire.TxUnknown {
+		s.tx = wire.TxOpen
+	}
 	asked := s.tx == wire.TxUnknown || plan.Kind == router.KindSet || len(plan.Trackers)+len(plan.Untracked) > 0
 	err := s.learn(conn, r, plan, out)
 	if err == nil && s.tx == wire.TxUnknown { // an error reply doesn't tell the transaction's state
@@ -36,7 +39,7 @@ func (s *session) settle(conn *backend.Conn, r *wire.Request, plan *router.Plan,
 	s.state = conn.State()
 	s.settlePins(r, plan, out)
 	s.settlePosition(conn, plan, out)
-	if r.Kind != wire.Prepare || out.Err != nil { // preparing leaves what can be asked about
+	if !onlyPrepares(r) || out.Err != nil { // preparing leaves what can be asked about
 		s.last.note(plan, out)
 		s.last.spoiled = asked
 	} else if s.conn != conn {
@@ -55,6 +58,9 @@ func (s *session) settle(conn *backend.Conn, r *wire.Request, plan *router.Plan,
 
 // learn asks for what a SET did and its reply didn't tell.
 func (s *session) learn(conn *backend.Conn, r *wire.Request, plan *router.Plan, out *wire.Outcome) error {
+	if s.commands == nil {
+		return s.learnSettings(conn, r, plan, out)
+	}
 	trackers, untracked := plan.Trackers, plan.Untracked
 	if r.Kind == wire.Prepare || out.Err != nil {
 		if r.Kind != wire.Prepare && plan.Statements > 1 && len(trackers)+len(untracked) > 0 {
@@ -103,6 +109,7 @@ func (s *session) settlePins(r *wire.Request, plan *router.Plan, out *wire.Outco
 			s.pin(router.PinLocks)
 		}
 	}
+	s.setPin(router.PinRun, out.Unsynced)
 	if r.Kind == wire.Execute || r.Kind == wire.Fetch || r.Kind == wire.ResetStmt {
 		s.noteCursor(r, out)
 	}
@@ -188,6 +195,11 @@ func (s *session) freshOf(id shard.ID) *freshness {
 func (s *session) release() {
 	conn := s.conn
 	s.conn = nil
+	if s.tainted {
+		s.tainted, s.last.ticket = false, backend.Ticket{}
+		s.resetAndRelease(conn)
+		return
+	}
 	asked := s.last.insertIDPending
 	replaced := asked && s.last.warnings > 0 && s.readFacts().Flavor == wire.FlavorMySQL // the question takes the warnings' place
 	if replaced {
