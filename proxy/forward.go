@@ -191,7 +191,7 @@ func (s *session) acquire(plan *router.Plan, t *try) (*backend.Conn, error) {
 	n := &s.need
 	*n = backend.Need{
 		Shard: route.Shard, Role: route.Role, Class: route.Class, State: s.state, Flags: s.arrival.Flags,
-		User: user.ServerUser, Password: user.ServerPassword,
+		User: user.ServerUser, Password: user.ServerPassword, Database: s.arrival.Database,
 	}
 	if staysFree(plan) && n.Role == wire.Primary && !s.server.backend.HasPrimary(n.Shard) {
 		n.Role = wire.Replica // a client can set up its session while there is no primary
@@ -206,7 +206,7 @@ func (s *session) acquire(plan *router.Plan, t *try) (*backend.Conn, error) {
 		}
 	}
 	if n.Role == wire.Replica && s.level(plan) != eventual && len(s.fresh) > 0 {
-		if f := s.freshOf(n.Shard); time.Now().Before(f.primaryUntil) {
+		if f := s.freshOf(n.Shard); s.onPrimary(f) {
 			n.Role = wire.Primary
 		} else {
 			n.Position, n.PositionSince = f.position, f.since

@@ -8,7 +8,6 @@ import (
 	"sort"
 	"strconv"
 	"strings"
-	"time"
 
 	"leat/proxy/backend"
 	"leat/proxy/wire"
@@ -138,7 +137,7 @@ func (s *session) explain(r *wire.Request, sql string) {
 	if s.conn != nil {
 		e.Server, e.Rule = s.conn.Server().Address(), "the session holds its conn: "+s.shown.pinned
 		e.Role = s.conn.Role().String()
-	} else if e.Role == wire.Replica.String() && time.Now().Before(s.freshOf(shard.ID(e.Shard)).primaryUntil) {
+	} else if e.Role == wire.Replica.String() && s.onPrimary(s.freshOf(shard.ID(e.Shard))) {
 		e.Role, e.Rule = wire.Primary.String(), "the session wrote and its position isn't known"
 	}
 	s.client.SendRows(r, []string{"property", "value"}, e.rows())

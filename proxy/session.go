@@ -33,7 +33,7 @@ type session struct {
 	commands wire.CommandClient // the client, where its protocol has such commands; else nil
 	remote   netip.AddrPort
 	defaults *wire.State
-	initial  *wire.State // that the client was let in with
+	initial  *wire.State   // that the client was let in with
 	greeting wire.Greeting // of the server that the client was let in by
 
 	// owned by run
@@ -88,6 +88,8 @@ type freshness struct {
 	shard    shard.ID
 	position shard.Position // of its last write
 	since    time.Time      // when that was taken
+	// wrote is when it wrote what no position is known of yet (PostgreSQL).
+	wrote time.Time
 	// primaryUntil keeps reads on the primary after a write whose position isn't known.
 	primaryUntil time.Time
 }

@@ -164,7 +164,7 @@ func (s *session) settlePosition(conn *backend.Conn, plan *router.Plan, out *wir
 		}
 	}
 	mayWrite := plan.Class == router.ClassWrite && (out.Err == nil || plan.Statements > 1)
-	if !(s.txWrote || mayWrite && (out.Affected > 0 && !out.HasRows || !server.ReportsPositions())) {
+	if !(s.txWrote || mayWrite && (out.Affected > 0 && !out.HasRows || !server.ReportsPositions() || server.Sampled())) {
 		return
 	}
 	if s.tx != wire.TxIdle {
@@ -175,9 +175,35 @@ func (s *session) settlePosition(conn *backend.Conn, plan *router.Plan, out *wir
 	s.txWrote = false
 }
 
-// stayOnPrimary keeps the session's reads on the primary until replicas must have caught up.
+// stayOnPrimary keeps the session's reads on the primary until replicas must have caught up, or until the primary
+// has been asked how far it is.
 func (s *session) stayOnPrimary(server *backend.Server) {
-	s.freshOf(server.Shard()).primaryUntil = time.Now().Add(server.MaxLag())
+	f := s.freshOf(server.Shard())
+	if server.Sampled() {
+		f.wrote = time.Now()
+		s.server.backend.Sample(server.Shard())
+		return
+	}
+	f.primaryUntil = time.Now().Add(server.MaxLag())
+}
+
+// onPrimary reports whether the session's reads belong on the primary, since nobody knows yet which replicas have
+// applied its last write.
+func (s *session) onPrimary(f *freshness) bool {
+	now := time.Now()
+	if f.wrote.IsZero() {
+		return now.Before(f.primaryUntil)
+	}
+	ask := s.server.backend.PositionAfter
+	if v, ok := s.state.Get("synchronous_commit"); ok && v == "off" {
+		ask = s.server.backend.WrittenAfter
+	}
+	p, ok := ask(f.shard, f.wrote)
+	if !ok {
+		return true
+	}
+	f.position, f.since, f.wrote = p, now, time.Time{}
+	return now.Before(f.primaryUntil)
 }
 
 // freshOf is what the session must be able to read of a shard.
