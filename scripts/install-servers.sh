@@ -73,7 +73,7 @@ postgres() {
 
 postgres18() {
     [ -z "${LEAT_POSTGRES18:-}" ] || return 0
-    command -v patchelf >/dev/null && [ -d /usr/share/zoneinfo ] || install patchelf tzdata
+    command -v patchelf >/dev/null && [ -d /usr/share/zoneinfo ] || install patchelf tzdata || :
     tree pg18.sh "POSTGRESQL 18"
 }
 
