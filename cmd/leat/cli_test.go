@@ -42,6 +42,8 @@ func TestCommandLine(t *testing.T) {
 		{name: "read", args: []string{"explain", "-c", good, "SELECT a FROM t WHERE id = 7"}, want: []string{"WHERE id = ?", "class             read", "role              replica", "replicas of class online"}},
 		{name: "write", args: []string{"explain", "-c", good, "DELETE FROM t"}, want: []string{"class             write", "role              primary"}},
 		{name: "no such user", args: []string{"explain", "-c", good, "--user", "x", "SELECT 1"}, err: []string{`no user "x"`}},
+		{name: "nothing", args: []string{"explain", "-c", good, "/* nothing */ ;"}, err: []string{"there is no statement to explain; give one: leat explain"}},
+		{name: "no such hint", args: []string{"explain", "-c", good, "/* leat: consistency=bounded */ SELECT 1"}, err: []string{"the leat comment's consistency must be eventual or session"}},
 		{name: "no such flavor", args: []string{"explain", "-c", good, "--flavor", "x", "SELECT 1"}, err: []string{"mysql or mariadb"}},
 		{name: "no such demo", args: []string{"demo", "--flavor", "oracle"}, err: []string{"give --flavor mysql or mariadb"}},
 	} {

@@ -95,6 +95,12 @@ func TestReloadAndDrain(t *testing.T) {
 		t.Errorf("ready: got %v (%q), want false and why", s.Ready, s.NotReady)
 	}
 
+	for sql, want := range map[string]string{"": "give one", "/* x */": "give one", "/* leat: role=x */ SELECT 1": "must be primary or replica"} {
+		if _, err := lt.proxy.Explain("", "", sql); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("explain %q: got %v, want %q", sql, err, want)
+		}
+	}
+
 	lt.write(t, deadServers+"limits: {clients: none}\n")
 	lt.signals <- syscall.SIGHUP
 	s = lt.status(t, func(s admin.Status) bool { return s.Config.Failed != "" })
