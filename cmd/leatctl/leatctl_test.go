@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync/atomic"
+	"syscall"
 	"testing"
 )
 
@@ -55,7 +56,7 @@ func api(t *testing.T, token string) *httptest.Server {
 	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if token != "" && r.Header.Get("Authorization") != "Bearer "+token {
 			w.WriteHeader(http.StatusUnauthorized)
-			_, _ = w.Write([]byte(`{"error":"the admin token is needed"}`))
+			_, _ = w.Write([]byte(`{"error":"wrong admin token"}`))
 			return
 		}
 		mux.ServeHTTP(w, r)
@@ -148,18 +149,24 @@ func TestToken(t *testing.T) {
 	if err := os.WriteFile(file, []byte("right\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
+	wrong := file + ".wrong"
+	if err := os.WriteFile(wrong, []byte("wrong"), 0o600); err != nil {
+		t.Fatal(err)
+	}
 	for _, c := range []struct {
 		name string
 		args []string
 		env  string
 		err  string
 	}{
-		{name: "none", err: "the admin token is needed"},
+		{name: "none", err: "the admin token is needed; give it with --token-file, LEAT_TOKEN_FILE or LEAT_TOKEN"},
 		{name: "flag", args: []string{"--token", "right"}},
 		{name: "file", args: []string{"--token-file", file}},
 		{name: "no file", args: []string{"--token-file", file + "x"}, err: "LEAT_TOKEN_FILE"},
 		{name: "environment", env: "right"},
-		{name: "wrong", env: "wrong", err: "the admin token is needed"},
+		{name: "wrong", env: "wrong", err: "wrong admin token; this one is from LEAT_TOKEN"},
+		{name: "wrong flag", args: []string{"--token", "wrong"}, env: "right", err: "this one is from --token,"},
+		{name: "wrong file", args: []string{"--token-file", wrong}, err: "this one is from " + wrong},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Setenv("LEAT_TOKEN", c.env)
@@ -177,16 +184,38 @@ func TestUnreachable(t *testing.T) {
 		t.Fatal(err)
 	}
 	l.Close()
+	none, dead := filepath.Join(t.TempDir(), "none.sock"), filepath.Join(t.TempDir(), "dead.sock")
+	left, err := net.ListenUnix("unix", &net.UnixAddr{Name: dead, Net: "unix"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	left.SetUnlinkOnClose(false)
+	left.Close()
 	html := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("<html>")) }))
 	defer html.Close()
 	for _, c := range []struct{ admin, want string }{
 		{l.Addr().String(), "start it with leat serve"},
-		{filepath.Join(t.TempDir(), "none.sock"), "start it with leat serve"},
+		{none, "no Leat answers: there is no socket " + none + "; start it with leat serve"},
+		{"unix:" + none, "no Leat answers: there is no socket " + none},
+		{dead, "no Leat answers at the socket " + dead},
 		{"http://", "is no place to reach Leat"},
 		{html.URL, "is not a Leat's admin port"},
 	} {
 		if _, err := run(t, "status", "--admin", c.admin); err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: got %v, want %q", c.admin, err, c.want)
 		}
+	}
+}
+
+// TestSocketNotPermitted goes by the error alone: root, who runs some tests, may open any socket.
+func TestSocketNotPermitted(t *testing.T) {
+	c, err := newClient("/run/leat/admin.sock", "", "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	denied := &net.OpError{Op: "dial", Net: "unix", Err: os.NewSyscallError("connect", syscall.EACCES)}
+	got, want := c.unreachable(t.Context(), denied).Error(), "the socket /run/leat/admin.sock may not be opened by you; run leatctl as the user that Leat runs as"
+	if !strings.HasPrefix(got, want) {
+		t.Errorf("got %s, want %s", got, want)
 	}
 }

@@ -67,18 +67,18 @@ func envOr(name, standard string) string {
 
 // client is the way to Leat that the flags name.
 func (o *options) client() (*client, error) {
-	token := o.token
+	token, from := o.token, "--token"
 	if token == "" && o.tokenFile != "" {
 		text, err := os.ReadFile(o.tokenFile)
 		if err != nil {
 			return nil, fmt.Errorf("%w; give the file with the admin token with --token-file or LEAT_TOKEN_FILE", err)
 		}
-		token = strings.TrimSpace(string(text))
+		token, from = strings.TrimSpace(string(text)), o.tokenFile
 	}
 	if token == "" {
-		token = os.Getenv("LEAT_TOKEN")
+		token, from = os.Getenv("LEAT_TOKEN"), "LEAT_TOKEN"
 	}
-	return newClient(o.admin, token)
+	return newClient(o.admin, token, from)
 }
 
 func (o *options) versionCommand() *cobra.Command {
