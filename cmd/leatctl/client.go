@@ -148,7 +148,7 @@ func (c *client) refused(res *http.Response, text []byte) error {
 	default:
 		f.Error += "; this one is from " + c.from + ", and another one can be given with " + where
 	}
-	return &errRefused{f.Error, f.Problems}
+	return &errRefused{res.StatusCode, f.Error, f.Problems}
 }
 
 type status struct {

@@ -32,12 +32,17 @@ func api(t *testing.T, token string) *httptest.Server {
 	mux.HandleFunc("GET /api/status", text(statusJSON))
 	mux.HandleFunc("GET /api/servers", text(`[{"address":"10.0.0.2:3306","role":"primary"}]`))
 	mux.HandleFunc("POST /api/servers/drain", func(w http.ResponseWriter, r *http.Request) {
-		if r.URL.Query().Get("address") != "10.0.0.2:3306" {
+		shards := map[string]string{"10.0.0.2:3306": "main", "10.0.0.4:3306": "other"}
+		address := r.URL.Query().Get("address")
+		if shards[address] == "" {
 			w.WriteHeader(http.StatusNotFound)
 			_, _ = w.Write([]byte(`{"error":"no such server"}`))
 			return
 		}
-		_, _ = w.Write([]byte(`[{"address":"10.0.0.2:3306","state":"drained"}]`))
+		_ = json.NewEncoder(w).Encode([]server{
+			{Address: address, Shard: shards[address], State: "draining", Role: "unknown"},
+			{Address: "10.0.0.3:3306", Shard: "other", Role: "primary"},
+		})
 	})
 	mux.HandleFunc("GET /api/digests", func(w http.ResponseWriter, _ *http.Request) {
 		n := count.Add(10)
@@ -48,6 +53,10 @@ func api(t *testing.T, token string) *httptest.Server {
 	})
 	mux.HandleFunc("GET /api/sessions", text(`[{"id":7,"user":"app","pinned":"transaction"}]`))
 	mux.HandleFunc("POST /api/sessions/7/kill", text(`{"killed":7}`))
+	mux.HandleFunc("POST /api/sessions/8/kill", func(w http.ResponseWriter, _ *http.Request) {
+		w.WriteHeader(http.StatusNotFound)
+		_, _ = w.Write([]byte(`{"error":"no client has id 8: list them with leatctl sessions"}`))
+	})
 	mux.HandleFunc("POST /api/explain", text(`{"text":"SELECT ?","class":"read","rule":"pure read","role":"replica"}`))
 	mux.HandleFunc("POST /api/reload", func(w http.ResponseWriter, _ *http.Request) {
 		w.WriteHeader(http.StatusUnprocessableEntity)
@@ -76,14 +85,17 @@ func run(t *testing.T, args ...string) (string, error) {
 
 func TestCommands(t *testing.T) {
 	for _, c := range []struct {
-		args []string
-		want []string
-		err  string
+		args  []string
+		want  []string
+		no    string
+		err   string
+		exact bool // err is all of it
 	}{
-		{args: []string{"status"}, want: []string{"Leat v1 is ready", "10.0.0.2:3306", "down: lag is unknown", "SHARD main: two servers", "75.0 %", "transaction"}},
+		{args: []string{"status"}, want: []string{"Leat v1 is ready", "10.0.0.2:3306", "\n10.0.0.2:3306 is down: lag is unknown\n", "SHARD main: two servers", "75.0 %", "transaction"}},
 		{args: []string{"status", "--check"}},
 		{args: []string{"servers"}, want: []string{"10.0.0.2:3306", "primary"}},
-		{args: []string{"servers", "drain", "10.0.0.2:3306"}, want: []string{"drained"}},
+		{args: []string{"servers", "drain", "10.0.0.2:3306"}, want: []string{"draining", "WARNING: shard main has no primary now. Its writes wait", "undrain 10.0.0.2:3306"}},
+		{args: []string{"servers", "drain", "10.0.0.4:3306"}, want: []string{"draining"}, no: "WARNING"},
 		{args: []string{"servers", "drain", "x"}, err: "no such server; leatctl servers lists them"},
 		{args: []string{"servers", "drain"}, err: "accepts 1 arg"},
 		{args: []string{"digests"}, want: []string{"[31m?", "quiet"}},
@@ -91,6 +103,10 @@ func TestCommands(t *testing.T) {
 		{args: []string{"digests", "-n", "-1"}, want: []string{"no statements yet"}},
 		{args: []string{"sessions"}, want: []string{"app", "transaction"}},
 		{args: []string{"sessions", "kill", "7"}, want: []string{"killed 7"}},
+		{args: []string{"sessions", "kill", "8"}, err: "no client has id 8: list them with leatctl sessions", exact: true},
+		{args: []string{"sessions", "kill", "x"}, err: `"x" is not a session's id, which is a number; leatctl sessions lists them`, exact: true},
+		{args: []string{"servers", "--help"}, want: []string{"\nLATENCY    time from", "\nSTATE      up; warming: it came back"}},
+		{args: []string{"top", "--help"}, want: []string{"\nLATENCY    time from"}},
 		{args: []string{"explain", "SELECT 1"}, want: []string{"pure read", "pins the session  no"}},
 		{args: []string{"reload"}, err: "leat.yaml:3: users: nobody"},
 		{args: []string{"top", "--every", "100ms", "--rounds", "1"}, want: []string{"requests/s", "SELECT"}},
@@ -102,6 +118,12 @@ func TestCommands(t *testing.T) {
 			if c.err == "" && err != nil || c.err != "" && (err == nil || !strings.Contains(err.Error(), c.err)) {
 				t.Fatalf("error: got %v, want %q", err, c.err)
 			}
+			if c.exact && err.Error() != c.err {
+				t.Errorf("error: got %v, want no more than %q", err, c.err)
+			}
+			if c.no != "" && strings.Contains(out, c.no) {
+				t.Errorf("got:\n%s\nwant nothing of: %s", out, c.no)
+			}
 			for _, want := range c.want {
 				if !strings.Contains(out, want) {
 					t.Errorf("got:\n%s\nwant in it: %s", out, want)
@@ -110,7 +132,7 @@ func TestCommands(t *testing.T) {
 			if strings.Contains(out, "\x1b") {
 				t.Errorf("a control character reached the terminal: %q", out)
 			}
-			if c.err == "" && c.args[0] != "top" && len(c.want) > 0 {
+			if c.err == "" && c.args[0] != "top" && c.args[len(c.args)-1] != "--help" && len(c.want) > 0 {
 				out, err := run(t, append(c.args, "--admin", s.URL, "--json")...)
 				if err != nil || !json.Valid([]byte(out)) {
 					t.Errorf("--json: got %v and %q, want JSON", err, out)
@@ -217,5 +239,21 @@ func TestSocketNotPermitted(t *testing.T) {
 	got, want := c.unreachable(t.Context(), denied).Error(), "the socket /run/leat/admin.sock may not be opened by you; run leatctl as the user that Leat runs as"
 	if !strings.HasPrefix(got, want) {
 		t.Errorf("got %s, want %s", got, want)
+	}
+}
+
+// TestLongReason: a server's trouble is beside the table, and no longer than a line or two.
+func TestLongReason(t *testing.T) {
+	var out bytes.Buffer
+	o := &options{out: &out}
+	o.showServers([]server{{Address: "a:1", State: "down", Reason: strings.Repeat("no route\x1b ", 60)}, {Address: "b:1", State: "up"}})
+	lines := strings.Split(strings.TrimSpace(out.String()), "\n")
+	if len(lines) != 4 || !strings.HasPrefix(lines[3], "a:1 is down: no route") || !strings.HasSuffix(lines[3], "… (--json has all of it)") {
+		t.Fatalf("got:\n%s\nwant a table and the reason below it, cut", out.String())
+	}
+	for _, line := range lines {
+		if len(line) > maxReason+60 || strings.Contains(line, "\x1b") {
+			t.Errorf("got %q, want it shorter, and for a terminal", line)
+		}
 	}
 }

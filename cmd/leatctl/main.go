@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/http"
 	"os"
 	"os/signal"
 	"runtime/debug"
@@ -120,12 +121,19 @@ func ownVersion() string {
 
 // errRefused is what Leat answered when it didn't do what was asked. Lines are details.
 type errRefused struct {
-	text  string
-	lines []string
+	status int // of HTTP
+	text   string
+	lines  []string
 }
 
 func (e *errRefused) Error() string {
 	return strings.Join(append([]string{e.text}, e.lines...), "\n  ")
+}
+
+// isNotFound reports whether Leat knows nothing of that name.
+func isNotFound(err error) bool {
+	var refused *errRefused
+	return errors.As(err, &refused) && refused.status == http.StatusNotFound
 }
 
 // errGone is returned when nothing answers at the admin address.
