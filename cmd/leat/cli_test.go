@@ -6,6 +6,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"leat/proxy/admin"
 )
 
 func runLeat(t *testing.T, args ...string) (string, error) {
@@ -96,5 +98,16 @@ func TestQuantile(t *testing.T) {
 	}
 	if got := quantile([256]uint64{}, 0.99); got != 0 {
 		t.Errorf("of nothing: got %v, want 0", got)
+	}
+}
+
+func TestAboutStates(t *testing.T) {
+	s := admin.Status{Servers: []admin.Server{{State: "up"}}}
+	if got := aboutStates(s); got != "" {
+		t.Errorf("all up: got %q, want nothing", got)
+	}
+	s.Servers = append(s.Servers, admin.Server{State: "warming"}, admin.Server{State: "warming"})
+	if got, want := aboutStates(s), "warming: it came back, and takes a growing share"; !strings.HasPrefix(got, want) || strings.Count(got, "\n") != 1 {
+		t.Errorf("got %q, want one line: %s", got, want)
 	}
 }
