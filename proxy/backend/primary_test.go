@@ -98,7 +98,7 @@ func TestSwitchover(t *testing.T) {
 			run(t, w, cfg, func(t *testing.T, b *Backend) {
 				c := acquire(t, b, write())
 				w.set(addrP, readOnly)
-				c.Start()
+				c.Start(false)
 				c.Done(refusal)
 				c.Release()
 				got := later(t, b, write())
@@ -119,7 +119,7 @@ func TestOtherOptionIsNoDoubt(t *testing.T) {
 	w, cfg := one()
 	run(t, w, cfg, func(t *testing.T, b *Backend) {
 		c := acquire(t, b, write())
-		c.Start()
+		c.Start(false)
 		c.Done(&wire.ServerError{Number: 1290, Message: "The MySQL server is running with the --secure-file-priv option so it cannot execute this statement"})
 		if got := b.Shards()[0].Primary; got != addrP {
 			t.Errorf("the primary is %q", got)

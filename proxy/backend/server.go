@@ -30,7 +30,7 @@ type Server struct {
 	greeting atomic.Pointer[wire.Greeting]
 	applied  atomic.Pointer[shard.Position] // what it is known to have applied
 	warm     atomic.Int64                   // when slow start ends, on the backend's clock; 0: it is over
-	down     atomic.Int64                   // when it went down, on the backend's clock; 0: it isn't
+	mute     atomic.Int64                   // since when it is down and answers no probe, on the backend's clock; 0: it isn't
 	drained  atomic.Bool
 
 	// what traffic says of it

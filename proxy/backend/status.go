@@ -26,6 +26,10 @@ type ServerStatus struct {
 	Lag           time.Duration // of a replica; -1: unknown
 	Applied       string        // its position at the last probe
 
+	// what its last successful probe saw; LagUnknown says why a replica's lag isn't known
+	ReadOnly, Replicates bool
+	LagUnknown           string
+
 	Idle, Lent, Dialing, Waiting, PoolSize int
 
 	Opened, Closed, DialErrors uint64
@@ -97,8 +101,9 @@ func (s *Server) status(v *view) ServerStatus {
 	if g := s.greeting.Load(); g != nil {
 		st.Version = g.Version
 	}
+	st.ReadOnly, st.Replicates = h.seen.ReadOnly, h.seen.Replicates
 	if h.seen.Replicates && !h.seen.LagKnown {
-		st.Lag = -1
+		st.Lag, st.LagUnknown = -1, h.seen.Trouble
 	}
 	st.Role = s.role(v)
 	st.State, st.Reason = s.state(st.Role)
