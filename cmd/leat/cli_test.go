@@ -38,7 +38,7 @@ func TestCommandLine(t *testing.T) {
 		{name: "check nothing", args: []string{"check", "-c", bad + "x"}, err: []string{"name the config file with --config"}},
 		{
 			name: "check --connect", args: []string{"check", "--connect", "-c", filepath.Join(dir, "unreachable.yaml")},
-			err: []string{"unreachable.yaml:4: shards[0].primary: 127.0.0.1:1: monitor (leat_monitor) can't log in:", "connection refused"},
+			err: []string{"unreachable.yaml:4: shards[0].primary: 127.0.0.1:1: log in as monitor user \"leat_monitor\":", "connection refused"},
 		},
 		{name: "serve bad", args: []string{"serve", "-c", bad}, err: []string{"bad.yaml:6: log.level"}},
 		{name: "read", args: []string{"explain", "-c", good, "SELECT a FROM t WHERE id = 7"}, want: []string{"WHERE id = ?", "class             read", "role              replica", "replicas of class online"}},

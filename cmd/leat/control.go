@@ -109,6 +109,9 @@ func (c control) Servers() []admin.Server {
 			},
 			Requests: s.Requests, Errors: s.Errors,
 		}
+		for _, t := range troublesOf(&s) {
+			server.Warnings = append(server.Warnings, t.text)
+		}
 		if lag := s.Lag.Seconds(); s.Lag >= 0 && s.Role == wire.Replica.String() {
 			server.LagSeconds = &lag
 		}

@@ -83,6 +83,7 @@ func (in *instance) Run(ctx context.Context, signals <-chan os.Signal) error {
 	}
 	g.Go(func() error { return in.backend.Run(life) })
 	g.Go(func() error { return in.proxy.Run(life) })
+	g.Go(func() error { in.watchServers(life); return nil })
 	g.Go(func() error { return in.serveClients(life, sql) })
 	g.Go(func() error { sql.Offer(life); return nil })
 	in.await(ctx, life, signals)

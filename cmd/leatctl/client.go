@@ -225,6 +225,7 @@ type server struct {
 	Class          string   `json:"class"`
 	State          string   `json:"state"`
 	Reason         string   `json:"reason"`
+	Warnings       []string `json:"warnings"`
 	Version        string   `json:"version"`
 	LagSeconds     *float64 `json:"lag_seconds"`
 	Availability   float64  `json:"availability"`

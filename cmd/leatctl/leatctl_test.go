@@ -246,9 +246,13 @@ func TestSocketNotPermitted(t *testing.T) {
 func TestLongReason(t *testing.T) {
 	var out bytes.Buffer
 	o := &options{out: &out}
-	o.showServers([]server{{Address: "a:1", State: "down", Reason: strings.Repeat("no route\x1b ", 60)}, {Address: "b:1", State: "up"}})
+	o.showServers([]server{
+		{Address: "a:1", State: "down", Reason: strings.Repeat("no route\x1b ", 60)},
+		{Address: "b:1", State: "up"},
+		{Address: "c:1", State: "lagging", Reason: "lag unknown", Warnings: []string{"it is stopped"}},
+	})
 	lines := strings.Split(strings.TrimSpace(out.String()), "\n")
-	if len(lines) != 4 || !strings.HasPrefix(lines[3], "a:1 is down: no route") || !strings.HasSuffix(lines[3], "… (--json has all of it)") {
+	if len(lines) != 6 || lines[5] != "WARNING: c:1: it is stopped" || !strings.HasPrefix(lines[4], "a:1 is down: no route") || !strings.HasSuffix(lines[4], "… (--json has all of it)") {
 		t.Fatalf("got:\n%s\nwant a table and the reason below it, cut", out.String())
 	}
 	for _, line := range lines {

@@ -204,8 +204,11 @@ func (o *options) showServers(servers []server) {
 	}
 	t.print("no servers")
 	for _, s := range servers {
-		if s.Reason != "" {
+		if s.Reason != "" && len(s.Warnings) == 0 { // else they say it better
 			fmt.Fprintf(o.out, "%s is %s: %s\n", s.Address, s.State, reason(s.Reason))
+		}
+		for _, w := range s.Warnings {
+			fmt.Fprintf(o.out, "WARNING: %s: %s\n", s.Address, reason(w))
 		}
 	}
 }
