@@ -206,7 +206,8 @@ func (b *Backend) keepPools(ctx context.Context) {
 }
 
 // Ready returns nil once every server has been probed, and each shard has one that answers and no
-// more than one that is writable. When ctx ends first the error says what is missing; with a ctx that ended already it is a mere check.
+// more than one that is writable. When ctx ends first the error says what is missing; with a ctx
+// that ended already it is a mere check.
 func (b *Backend) Ready(ctx context.Context) error {
 	for {
 		news := b.listen()

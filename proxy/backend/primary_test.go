@@ -328,3 +328,35 @@ func TestUnknownShard(t *testing.T) {
 		wantCode(t, err, wire.CodeUnavailable)
 	})
 }
+
+// The log tells of two writable servers once for each set of them, and of the end.
+func TestSplitIsLoggedOnce(t *testing.T) {
+	w, cfg := one()
+	run(t, w, cfg, func(t *testing.T, b *Backend) {
+		expect := func(when string, splits int, parts ...string) {
+			t.Helper()
+			time.Sleep(10 * time.Second)
+			synctest.Wait()
+			log := w.log.String()
+			w.log.Reset()
+			if got := strings.Count(log, "two servers are writable"); got != splits {
+				t.Errorf("%s: logged %d times, want %d:\n%s", when, got, splits, log)
+			}
+			for _, part := range parts {
+				if !strings.Contains(log, part) {
+					t.Errorf("%s: the log doesn't say %q:\n%s", when, part, log)
+				}
+			}
+		}
+		expect("one primary", 0, "primary found")
+		w.set(addrR1, promote)
+		expect("two", 1, addrP, addrR1, "read_only")
+		expect("still two", 0)
+		w.set(addrR2, promote)
+		expect("three", 1, addrP, addrR1, addrR2)
+		w.set(addrR2, demote)
+		expect("two again", 1, addrP, addrR1)
+		w.set(addrR1, demote)
+		expect("one again", 0, "writes go on")
+	})
+}
