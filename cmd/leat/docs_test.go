@@ -93,17 +93,19 @@ func TestDocsExamples(t *testing.T) {
 	for _, name := range []string{"APP_PASSWORD", "MONITOR_PASSWORD", "TRAINING_PASSWORD"} {
 		t.Setenv(name, "secret")
 	}
-	text, err := os.ReadFile("../../docs/config.md")
-	if err != nil {
-		t.Fatal(err)
-	}
-	blocks := regexp.MustCompile("(?s)```yaml\n(.*?)```").FindAllSubmatch(text, -1)
-	if len(blocks) < 2 {
-		t.Fatalf("got %d examples, want 2 or more", len(blocks))
-	}
-	for _, b := range blocks {
-		if _, err := parseConfig("docs/config.md", b[1]); err != nil {
-			t.Errorf("%v\n%s", err, b[1])
+	for _, name := range []string{"README.md", "docs/config.md"} {
+		text, err := os.ReadFile("../../" + name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		blocks := regexp.MustCompile("(?s)```yaml\n(.*?)```").FindAllSubmatch(text, -1)
+		if len(blocks) == 0 {
+			t.Errorf("%s: got no example", name)
+		}
+		for _, b := range blocks {
+			if _, err := parseConfig(name, b[1]); err != nil {
+				t.Errorf("%v\n%s", err, b[1])
+			}
 		}
 	}
 }
