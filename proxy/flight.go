@@ -18,7 +18,6 @@ type flight struct {
 	conn   *backend.Conn // nil: none
 	target backend.Target
 	since  time.Time
-	class  router.Class
 	reason cancelReason
 	// deadline is when the reply must have ended; zero: it has time.
 	deadline time.Time
@@ -46,7 +45,7 @@ func (s *session) takeOff(conn *backend.Conn, plan *router.Plan, mayMove bool) e
 		return errEnded
 	}
 	conn.Start(mayMove)
-	s.flight = flight{conn: conn, target: conn.Target(), since: time.Now(), class: plan.Class}
+	s.flight = flight{conn: conn, target: conn.Target(), since: time.Now()}
 	s.shown.digest = plan.Digest
 	return nil
 }

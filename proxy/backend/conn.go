@@ -207,7 +207,7 @@ func (b *Backend) Reacquire(t Ticket) *Conn {
 	if t.conn == nil || !t.conn.server.pool.takeTicket(t) {
 		return nil
 	}
-	if !t.conn.Conn.Idle() {
+	if t.conn.nearlyClosed(b.now()-t.conn.idleSince) || !t.conn.Conn.Idle() {
 		t.conn.Discard("closed by the server")
 		return nil
 	}

@@ -93,6 +93,7 @@ func (p *pool) fill() {
 		w.dialing = true
 		if !p.server.b.spawn(func(ctx context.Context) { p.dial(ctx, w) }) {
 			p.dialing--
+			w.dialing = false
 			return
 		}
 	}

@@ -221,6 +221,8 @@ func (s *Server) note(tick uint64, began time.Time, o Observation, err error) (s
 		s.turn(false, first)
 	case !h.up && h.oks > 0 && (first || h.oks >= s.shard.rise):
 		s.turn(true, first)
+	case first: // it never was up
+		s.log().Warn("server is down", slog.Any("error", h.err))
 	}
 	if h.up || answers(err) {
 		s.mute.Store(0)
@@ -262,7 +264,16 @@ func (s *Server) noteLag(first bool) {
 		h.fresh = false
 	}
 	if h.fresh != was && h.up && h.seen.Replicates {
-		s.log().Info("lag decides on the server's reads", slog.Bool("reads", h.fresh), slog.String("lag", h.lag()))
+		s.logLag(limit)
+	}
+}
+
+func (s *Server) logLag(limit time.Duration) {
+	log := s.log().With(slog.String("lag", s.health.lag()), slog.Duration("max_lag", limit))
+	if s.health.fresh {
+		log.Info("replica has caught up: it takes reads")
+	} else {
+		log.Warn("replica is too far behind: it takes no reads while others can")
 	}
 }
 

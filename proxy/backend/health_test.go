@@ -410,3 +410,35 @@ func TestUndrainAsksAgain(t *testing.T) {
 		}
 	})
 }
+
+// The log tells once that a server can't be used, that a replica is behind, and of their ends.
+func TestHealthIsLoggedOncePerChange(t *testing.T) {
+	w, cfg := one()
+	w.set(addrR2, func(s *fakeServer) { s.down = true })
+	run(t, w, cfg, func(t *testing.T, b *Backend) {
+		expect := func(when, address, text string) {
+			t.Helper()
+			time.Sleep(10 * time.Second)
+			synctest.Wait()
+			n := 0
+			for line := range strings.Lines(w.log.String()) {
+				if strings.Contains(line, text) && strings.Contains(line, address) {
+					n++
+				}
+			}
+			if n != 1 {
+				t.Errorf("%s: %q is logged %d times for %s, want once:\n%s", when, text, n, address, w.log.String())
+			}
+			w.log.Reset()
+		}
+		expect("down at the start", addrR2, `level=WARN msg="server is down"`)
+		w.set(addrR2, func(s *fakeServer) { s.down = false })
+		expect("up", addrR2, `level=INFO msg="server is back"`)
+		w.set(addrR2, func(s *fakeServer) { s.down = true })
+		expect("down again", addrR2, `level=WARN msg="server is down"`)
+		w.set(addrR1, func(s *fakeServer) { s.o.LagKnown, s.o.Trouble = false, "changes aren't applied" })
+		expect("stopped", addrR1, `level=WARN msg="replica is too far behind`)
+		w.set(addrR1, func(s *fakeServer) { s.o.LagKnown = true })
+		expect("replicates again", addrR1, `level=INFO msg="replica has caught up`)
+	})
+}

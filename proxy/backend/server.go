@@ -23,7 +23,6 @@ type Server struct {
 	host    string
 	port    string
 	dialer  wire.Dialer
-	added   time.Duration // on the backend's clock
 
 	settings atomic.Pointer[settings] // replaced at a reload
 	resolved atomic.Pointer[[]string] // ip:port; nil before the first look-up
@@ -65,7 +64,7 @@ type settings struct {
 
 func newServer(s *shardState, address string, dialer wire.Dialer) *Server {
 	srv := &Server{
-		b: s.b, shard: s, address: address, dialer: dialer, added: s.b.now(),
+		b: s.b, shard: s, address: address, dialer: dialer,
 		probeNow: make(chan struct{}, 1), readersNow: make(chan struct{}, 1),
 	}
 	srv.host, srv.port, _ = net.SplitHostPort(address)
