@@ -69,10 +69,12 @@ func serverHangs(ctx context.Context, t *testing.T, flavor localdb.Flavor) {
 	began := time.Now()
 	f.leat.waitState(ctx, r, "down")
 	within(t, "noticing a server that hangs", began, 10*time.Second)
+	noticed := time.Now()
 	if err := f.await(done); err != nil {
 		t.Errorf("a read on a replica that hangs: %v", err)
 	}
-	within(t, "the read", began, 20*time.Second)
+	within(t, "the read, which takes one second elsewhere,", noticed, 3*time.Second)
+	t.Logf("the read took %v", time.Since(began))
 	f.ok(fresh, "SET @@session.sql_mode = 'ANSI'")
 	for range 10 {
 		f.ok(fresh, "SELECT * FROM t")

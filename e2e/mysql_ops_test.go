@@ -273,6 +273,11 @@ func leatExplain(s *stage) {
 			s.Errorf("%s: incomplete, or with a literal: %v", e.sql, got)
 		}
 	}
+	for _, sql := range []string{"LEAT EXPLAIN", "LEAT EXPLAIN ;", "LEAT EXPLAIN /* leat: class=x */ SELECT 1"} {
+		if r, err := c.Query(sql); err != nil || r.Err() == nil {
+			s.Errorf("%s: got %v and a result, want an error that says what to write", sql, err)
+		}
+	}
 	c.wants("SELECT COUNT(*) FROM c4", "0")
 	if s.pinned("named lock") > 0 && strings.Contains(fmt.Sprint(c.query("LEAT SHOW PINNED").Text()), "named lock") {
 		s.Error("an explained statement was run")

@@ -51,7 +51,21 @@ func (s *Server) Explain(user, database, sql string) (Explanation, error) {
 	}
 	var scan router.Scan
 	plan := w.router.Plan([]byte(sql), &facts, &scan)
+	if err := unexplainable(plan); err != nil {
+		return Explanation{}, err
+	}
 	return s.explain(w, plan, d, database, class, facts.Mode), nil
+}
+
+// unexplainable is what a client would be told of a text that goes nowhere; nil: it goes somewhere.
+func unexplainable(plan *router.Plan) *wire.Error {
+	switch {
+	case plan.Kind == router.KindEmpty:
+		return wire.Errorf(wire.CodeBadValue, "there is no statement to explain; give one: LEAT EXPLAIN SELECT ...")
+	case plan.Hints.Err != "":
+		return wire.Errorf(wire.CodeBadValue, "%s", plan.Hints.Err)
+	}
+	return nil
 }
 
 func (s *Server) explain(w *world, plan *router.Plan, d shard.Dialect, database, class string, mode wire.Mode) Explanation {

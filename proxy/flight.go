@@ -19,8 +19,9 @@ type flight struct {
 	conn   *backend.Conn // nil: none
 	target backend.Target
 	since  time.Time
-	class  router.Class
 	reason cancelReason
+	// deadline is when the reply must have ended; zero: it has time.
+	deadline time.Time
 	// stopped is closed when a cancel under way has ended, whatever it did; nil: none was asked for. landed is
 	// closed when the reply ended, so that a cancel that hasn't begun is given up.
 	stopped, landed chan struct{}
@@ -36,14 +37,21 @@ const (
 	cancelGone
 )
 
-// takeOff notes that a request goes to a server.
-func (s *session) takeOff(conn *backend.Conn, plan *router.Plan) {
-	conn.Start()
+// takeOff notes that a request goes to a server. The error is that of a session which was ended meanwhile: nothing
+// may be sent for it any more.
+func (s *session) takeOff(conn *backend.Conn, plan *router.Plan, mayMove bool) error {
 	s.mu.Lock()
-	s.flight = flight{conn: conn, target: conn.Target(), since: time.Now(), class: plan.Class}
+	defer s.mu.Unlock()
+	if s.ctx.Err() != nil {
+		return errEnded
+	}
+	conn.Start(mayMove)
+	s.flight = flight{conn: conn, target: conn.Target(), since: time.Now()}
 	s.shown.digest = plan.Digest
-	s.mu.Unlock()
+	return nil
 }
+
+var errEnded = wire.Errorf(wire.CodeCancelled, "the request was cancelled before it was sent")
 
 // land notes that the reply has ended. If a cancel is under way it is waited for, so that it can't hit
 // what the conn does next.
@@ -51,6 +59,9 @@ func (s *session) land() cancelReason {
 	s.mu.Lock()
 	f := s.flight
 	s.flight = flight{}
+	if !f.deadline.IsZero() {
+		f.conn.SetDeadline(time.Time{})
+	}
 	s.mu.Unlock()
 	if f.stopped != nil {
 		close(f.landed)
@@ -70,15 +81,28 @@ func (s *session) cancelFlight(reason cancelReason) bool {
 	s.flight.reason = reason
 	done, landed := make(chan struct{}), make(chan struct{})
 	s.flight.stopped, s.flight.landed = done, landed
-	conn, target := s.flight.conn, s.flight.target
+	target := s.flight.target
 	go func() {
 		defer close(done)
 		s.server.cancel(target, landed)
 		if reason == cancelGone { // nobody waits for the reply: a server that doesn't obey is left
-			conn.SetDeadline(time.Now().Add(cancelTimeoutAfter))
+			s.mu.Lock()
+			defer s.mu.Unlock()
+			if s.flight.stopped == done {
+				s.flight.endBy(time.Now().Add(cancelTimeoutAfter))
+			}
 		}
 	}()
 	return true
+}
+
+// endBy breaks the request off at a time, unless it is to end before. It is called with the session's mu held,
+// so that the deadline is lifted when the request lands.
+func (f *flight) endBy(t time.Time) {
+	if f.conn != nil && (f.deadline.IsZero() || t.Before(f.deadline)) {
+		f.deadline = t
+		f.conn.SetDeadline(t)
+	}
 }
 
 // cancelTimeoutAfter bounds one cancel: a new connection, a log-in and a KILL.

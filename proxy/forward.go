@@ -79,6 +79,7 @@ func (s *session) attempt(r *wire.Request, t *try) (out wire.Outcome, err error)
 		if t.conn, err = s.find(r, t); err != nil {
 			return out, err
 		}
+		t.server = t.conn.Server().Address()
 		if err = t.conn.Adopt(s.state); err != nil {
 			s.giveBack(t.conn, err)
 			return out, unsent(err)
@@ -96,7 +97,10 @@ func (s *session) attempt(r *wire.Request, t *try) (out wire.Outcome, err error)
 	if !t.same {
 		s.last.foundHere, s.last.spoiled = false, true // until the conn has run a statement of this session
 	}
-	s.takeOff(conn, t.plan)
+	if err = s.takeOff(conn, t.plan, s.mayMove(r, t)); err != nil {
+		s.giveBack(conn, err)
+		return out, err
+	}
 	out, err = conn.Do(r, s.client, s.requestOptions(r, t))
 	t.reason = s.land()
 	conn.Done(errorOf(&out, err))
@@ -121,6 +125,11 @@ func (s *session) attempt(r *wire.Request, t *try) (out wire.Outcome, err error)
 		}
 	}
 	return out, err
+}
+
+// mayMove reports whether a request that is about to be sent could go to another server if this one doesn't answer.
+func (s *session) mayMove(r *wire.Request, t *try) bool {
+	return t.plan.Class == router.ClassRead && t.plan.Retriable && !t.held && !r.Long() && t.count < maxAttempts
 }
 
 // absorb lets a cancel that came too late hit a question of Leat's own and not the session's next statement.
@@ -242,6 +251,7 @@ func (s *session) requestOptions(r *wire.Request, t *try) *wire.Options {
 		Several:     t.plan.Statements != 1 || mayBeSeveral(r.SQL),
 		Binary:      r.Kind == wire.Execute,
 		Batch:       s.batch(),
+		Begun:       t.conn.Begun(),
 	}
 	if len(t.plan.Bare) > 0 || t.plan.Needs&router.Diagnostics != 0 {
 		s.options.Override = s.last.override(t.plan, s.id, t.same)

@@ -133,6 +133,10 @@ func (s *session) isAdmin() bool {
 func (s *session) explain(r *wire.Request, sql string) {
 	var scan router.Scan
 	plan := s.world.router.Plan([]byte(sql), s.readFacts(), &scan)
+	if err := unexplainable(plan); err != nil {
+		s.client.SendError(err)
+		return
+	}
 	e := s.server.explain(s.world, plan, s.dialect, s.state.Database(), s.user.Class, s.readFacts().Mode)
 	if s.conn != nil {
 		e.Server, e.Rule = s.conn.Server().Address(), "the session holds its conn: "+s.shown.pinned

@@ -367,16 +367,13 @@ func (s *session) end(why *wire.Error) {
 	s.client.Interrupt()
 }
 
-// cut ends the session at once.
+// cut ends the session at once: the request under way breaks off, and none takes off any more.
 func (s *session) cut() {
 	s.cancel()
 	s.client.Close()
 	s.mu.Lock()
-	conn := s.flight.conn
-	s.mu.Unlock()
-	if conn != nil {
-		conn.SetDeadline(time.Unix(1, 0))
-	}
+	defer s.mu.Unlock()
+	s.flight.endBy(time.Unix(1, 0))
 }
 
 // handle answers one request. An error ends the session.

@@ -6,7 +6,7 @@ import (
 )
 
 // This file reads the leading comment by which an application talks to Leat:
-// /* leat: consistency=strong, class=batch */.
+// /* leat: consistency=eventual, class=batch */. docs/config.md lists what there is.
 
 var leadHintWord = []byte("leat:")
 
@@ -62,7 +62,7 @@ func parseHints(text string) Hints {
 
 // set sets one hint and says what is wrong with it, if anything.
 func (h *Hints) set(name, value string) string {
-	field, allowed := &h.Consistency, []string{"eventual", "bounded", "session"}
+	field, allowed := &h.Consistency, []string{"eventual", "session"}
 	switch name {
 	case "consistency":
 	case "class":
@@ -70,7 +70,7 @@ func (h *Hints) set(name, value string) string {
 	case "role":
 		field, allowed = &h.Role, []string{"primary", "replica"}
 	default:
-		return "the leat comment knows consistency, class and role only"
+		return "the leat comment takes consistency=eventual|session, class=online|batch and role=primary|replica"
 	}
 	for _, a := range allowed {
 		if value == a {
@@ -78,5 +78,5 @@ func (h *Hints) set(name, value string) string {
 			return ""
 		}
 	}
-	return "the leat comment's " + name + " must be one of " + strings.Join(allowed, ", ")
+	return "the leat comment's " + name + " must be " + strings.Join(allowed, " or ")
 }

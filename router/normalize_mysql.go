@@ -3,7 +3,7 @@ package router
 import "bytes"
 
 // This file writes the normalised text of a statement: tokens with one space where one is needed,
-// literals replaced by ?, lists of literals by one ?. Comments and white space are gone, so the text
+// literals replaced by ?, lists of literals by one ?, rows that look the same by one of them. Comments and white space are gone, so the text
 // is the same however a driver or a tracing library decorates the statement, and normalising it again
 // changes nothing.
 
@@ -54,7 +54,12 @@ type normalizer struct {
 	byDepth    int // the depth of the last ORDER BY list; -1 when it has ended
 	rows       rowState
 	rowsDepth  int
+	rowStart   int     // where the row that is being written begins in out
+	row        rowMark // the last row written
 }
+
+// rowMark is where a row of a VALUES list stands, and what had been written at its end.
+type rowMark struct{ start, end, literals, tokens int }
 
 // rowState is where a VALUES list stands.
 type rowState uint8
@@ -125,6 +130,7 @@ func (n *normalizer) token() {
 	case tokOp:
 		n.operator()
 	case tokExec, tokHint, tokClose:
+		n.rows = rowsNone
 		n.executed = n.executed || n.kind == tokExec
 		n.before(n.kind, 0)
 		n.out = append(n.out, n.text()...)
@@ -203,7 +209,7 @@ func (n *normalizer) putWord() {
 	case kw == kwLimit:
 		n.byDepth = -1
 	case kw == kwValues && n.rows == rowsNone:
-		n.rows, n.rowsDepth = rowsWait, n.depth
+		n.rows, n.rowsDepth, n.row = rowsWait, n.depth, rowMark{}
 	}
 }
 
@@ -337,22 +343,44 @@ func (n *normalizer) operator() {
 		n.open()
 		return
 	case ')':
-		n.depth--
-		if n.depth < n.byDepth {
-			n.byDepth = -1
-		}
-		if n.rows == rowsIn && n.depth == n.rowsDepth {
-			n.rows = rowsNext
-		}
+		n.close()
+		return
 	}
 	n.before(tokOp, op)
 	n.out = append(n.out, n.text()...)
+}
+
+// close writes a ).
+func (n *normalizer) close() {
+	n.depth--
+	if n.depth < n.byDepth {
+		n.byDepth = -1
+	}
+	n.before(tokOp, ')')
+	n.out = append(n.out, ')')
+	if n.rows == rowsIn && n.depth == n.rowsDepth {
+		n.rows = rowsNext
+		n.endRow()
+	}
+}
+
+// endRow takes back a row that looks as the one before it: what its functions do, that one's do.
+func (n *normalizer) endRow() {
+	last := n.row
+	if last.end > 0 && bytes.Equal(n.out[n.rowStart:], n.out[last.start:last.end]) {
+		n.out, n.literals, n.tokens = n.out[:last.end], n.literals[:last.literals], last.tokens
+		return
+	}
+	n.row = rowMark{n.rowStart, len(n.out), len(n.literals), n.tokens}
 }
 
 // open writes a ( and, behind IN, a list of literals as one.
 func (n *normalizer) open() {
 	inList := n.prevWord == kwIn
 	n.before(tokOp, '(')
+	if n.rows == rowsIn && n.depth == n.rowsDepth {
+		n.rowStart = len(n.out)
+	}
 	n.out = append(n.out, '(')
 	n.depth++
 	n.maxDepth = max(n.maxDepth, n.depth)
@@ -381,7 +409,7 @@ func (n *normalizer) dropsHint() bool {
 }
 
 // dropsRow follows a VALUES list. It reports whether the token was the comma before a row of nothing
-// but literals, behind the first row; that row is then passed over.
+// but literals, behind the first row; that row is then passed over. (Other rows are written, see endRow.)
 func (n *normalizer) dropsRow() bool {
 	if n.rows == rowsNone || n.rows == rowsIn {
 		return false

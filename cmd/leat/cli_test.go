@@ -6,6 +6,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"leat/proxy/admin"
 )
 
 func runLeat(t *testing.T, args ...string) (string, error) {
@@ -36,12 +38,14 @@ func TestCommandLine(t *testing.T) {
 		{name: "check nothing", args: []string{"check", "-c", bad + "x"}, err: []string{"name the config file with --config"}},
 		{
 			name: "check --connect", args: []string{"check", "--connect", "-c", filepath.Join(dir, "unreachable.yaml")},
-			err: []string{"unreachable.yaml:4: shards[0].primary: 127.0.0.1:1: monitor (leat_monitor) can't log in:", "connection refused"},
+			err: []string{"unreachable.yaml:4: shards[0].primary: 127.0.0.1:1: log in as monitor user \"leat_monitor\":", "connection refused"},
 		},
 		{name: "serve bad", args: []string{"serve", "-c", bad}, err: []string{"bad.yaml:6: log.level"}},
 		{name: "read", args: []string{"explain", "-c", good, "SELECT a FROM t WHERE id = 7"}, want: []string{"WHERE id = ?", "class             read", "role              replica", "replicas of class online"}},
 		{name: "write", args: []string{"explain", "-c", good, "DELETE FROM t"}, want: []string{"class             write", "role              primary"}},
 		{name: "no such user", args: []string{"explain", "-c", good, "--user", "x", "SELECT 1"}, err: []string{`no user "x"`}},
+		{name: "nothing", args: []string{"explain", "-c", good, "/* nothing */ ;"}, err: []string{"there is no statement to explain; give one: leat explain"}},
+		{name: "no such hint", args: []string{"explain", "-c", good, "/* leat: consistency=bounded */ SELECT 1"}, err: []string{"the leat comment's consistency must be eventual or session"}},
 		{name: "no such flavor", args: []string{"explain", "-c", good, "--flavor", "x", "SELECT 1"}, err: []string{"mysql or mariadb"}},
 		{name: "no such demo", args: []string{"demo", "--flavor", "oracle"}, err: []string{"give --flavor mysql or mariadb"}},
 	} {
@@ -94,5 +98,16 @@ func TestQuantile(t *testing.T) {
 	}
 	if got := quantile([256]uint64{}, 0.99); got != 0 {
 		t.Errorf("of nothing: got %v, want 0", got)
+	}
+}
+
+func TestAboutStates(t *testing.T) {
+	s := admin.Status{Servers: []admin.Server{{State: "up"}}}
+	if got := aboutStates(s); got != "" {
+		t.Errorf("all up: got %q, want nothing", got)
+	}
+	s.Servers = append(s.Servers, admin.Server{State: "warming"}, admin.Server{State: "warming"})
+	if got, want := aboutStates(s), "warming: it came back, and takes a growing share"; !strings.HasPrefix(got, want) || strings.Count(got, "\n") != 1 {
+		t.Errorf("got %q, want one line: %s", got, want)
 	}
 }

@@ -109,6 +109,9 @@ func (c control) Servers() []admin.Server {
 			},
 			Requests: s.Requests, Errors: s.Errors,
 		}
+		for _, t := range troublesOf(&s) {
+			server.Warnings = append(server.Warnings, t.text)
+		}
 		if lag := s.Lag.Seconds(); s.Lag >= 0 && s.Role == wire.Replica.String() {
 			server.LagSeconds = &lag
 		}
@@ -120,12 +123,16 @@ func (c control) Servers() []admin.Server {
 func (c control) DrainServer(address string) error   { return notFound(c.backend.Drain(address)) }
 func (c control) UndrainServer(address string) error { return notFound(c.backend.Undrain(address)) }
 
-// notFound marks an error that can only mean that there is no such thing.
+// missing is an error that can only mean that there is no such thing.
+type missing struct{ error }
+
+func (missing) Is(target error) bool { return target == admin.ErrNotFound }
+
 func notFound(err error) error {
 	if err == nil {
 		return nil
 	}
-	return fmt.Errorf("%w: %w", admin.ErrNotFound, err)
+	return missing{err}
 }
 
 func (c control) Sessions() []admin.Session {

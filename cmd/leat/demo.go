@@ -216,6 +216,17 @@ func pause(ctx context.Context, d time.Duration) bool {
 	}
 }
 
+// leatctl is how to call leatctl: where this program is, if it is there too.
+func leatctl() string {
+	if own, err := os.Executable(); err == nil {
+		beside := filepath.Join(filepath.Dir(own), "leatctl")
+		if _, err := os.Stat(beside); err == nil {
+			return beside
+		}
+	}
+	return "leatctl"
+}
+
 // introduce says what there is to try.
 func (d *demo) introduce(top *localdb.Topology, config, log string) {
 	client := "mysql"
@@ -226,7 +237,7 @@ func (d *demo) introduce(top *localdb.Topology, config, log string) {
 	d.say("\nLeat is in front of them. Try it from another terminal:")
 	d.say("  DSN      %s:%s@tcp(%s)/%s", d.user, d.password, d.address, demoDatabase)
 	d.say("  client   %s -h %s -P %s -u %s -p%s %s", client, host, port, d.user, d.password, demoDatabase)
-	d.say("  status   leatctl --admin %s status   (or open that address in a browser)", d.admin)
+	d.say("  status   %s --admin %s status   (or open that address in a browser)", leatctl(), d.admin)
 	d.say("  config   %s", config)
 	d.say("  log      %s\n", log)
 }

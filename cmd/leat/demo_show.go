@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -222,7 +223,7 @@ func (d *demo) conclude(before admin.Status, took time.Duration) error {
 	}
 	d.say("\n%s\n", t.Render())
 	if after, err := d.status(context.Background()); err == nil {
-		d.say("%s\n", splitOf(before, after).Render())
+		d.say("%s\n%s", splitOf(before, after).Render(), aboutStates(after))
 	}
 	d.say("in %s: stale reads %d, errors %d", took.Round(time.Second), d.stale.Load(), d.errors.Load())
 	if d.sample != nil {
@@ -250,6 +251,21 @@ func splitOf(before, after admin.Status) table.Writer {
 		t.AppendRow(table.Row{s.Address, s.Role, n, fmt.Sprintf("%.1f %%", 100*float64(n)/float64(max(1, all))), s.State, fmt.Sprintf("%.2f %%", 100*s.Availability)})
 	}
 	return t
+}
+
+// aboutStates explains the states that may surprise, if a server is in one.
+func aboutStates(s admin.Status) string {
+	out := ""
+	for _, about := range [][2]string{
+		{"warming", "it came back, and takes a growing share of the reads until it has its full one (monitor.slow_start, 10s unless set)"},
+		{"lagging", "it is further behind than max_lag (2s unless set), and takes no reads while others can"},
+		{"down", "it doesn't answer, and nothing is sent to it; leatctl status says why"},
+	} {
+		if slices.ContainsFunc(s.Servers, func(s admin.Server) bool { return s.State == about[0] }) {
+			out += about[0] + ": " + about[1] + "\n"
+		}
+	}
+	return out
 }
 
 func newTable(heads ...any) table.Writer {

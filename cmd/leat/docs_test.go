@@ -56,22 +56,56 @@ func leaves(t reflect.Type, path string) []string {
 	return []string{path}
 }
 
+// TestDocsListEveryHint: the docs list what a leading comment may ask for, and the error for what it may not lists the same.
+func TestDocsListEveryHint(t *testing.T) {
+	text, err := os.ReadFile("../../docs/config.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	l, err := parseConfig("leat.yaml", []byte(minimal))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var listed []string
+	for _, m := range regexp.MustCompile("(?m)^\\| `([a-z]+=[a-z]+)` \\|").FindAllSubmatch(text, -1) {
+		listed = append(listed, string(m[1]))
+		if _, err := l.explain("", "", "mysql", "/* leat: "+string(m[1])+" */ SELECT 1"); err != nil {
+			t.Errorf("%s: got %v, want it accepted", m[1], err)
+		}
+	}
+	_, err = l.explain("", "", "mysql", "/* leat: none=such */ SELECT 1")
+	if err == nil {
+		t.Fatal("an unknown hint: got no error")
+	}
+	var known []string
+	for _, m := range regexp.MustCompile(`([a-z]+)=([a-z]+)\|([a-z]+)`).FindAllStringSubmatch(err.Error(), -1) {
+		known = append(known, m[1]+"="+m[2], m[1]+"="+m[3])
+	}
+	slices.Sort(listed)
+	slices.Sort(known)
+	if len(known) < 6 || !slices.Equal(listed, known) {
+		t.Errorf("docs/config.md lists %v, the error %v; want the same", listed, known)
+	}
+}
+
 // TestDocsExamples: what the docs show is a config that passes.
 func TestDocsExamples(t *testing.T) {
 	for _, name := range []string{"APP_PASSWORD", "MONITOR_PASSWORD", "TRAINING_PASSWORD"} {
 		t.Setenv(name, "secret")
 	}
-	text, err := os.ReadFile("../../docs/config.md")
-	if err != nil {
-		t.Fatal(err)
-	}
-	blocks := regexp.MustCompile("(?s)```yaml\n(.*?)```").FindAllSubmatch(text, -1)
-	if len(blocks) < 2 {
-		t.Fatalf("got %d examples, want 2 or more", len(blocks))
-	}
-	for _, b := range blocks {
-		if _, err := parseConfig("docs/config.md", b[1]); err != nil {
-			t.Errorf("%v\n%s", err, b[1])
+	for _, name := range []string{"README.md", "docs/config.md"} {
+		text, err := os.ReadFile("../../" + name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		blocks := regexp.MustCompile("(?s)```yaml\n(.*?)```").FindAllSubmatch(text, -1)
+		if len(blocks) == 0 {
+			t.Errorf("%s: got no example", name)
+		}
+		for _, b := range blocks {
+			if _, err := parseConfig(name, b[1]); err != nil {
+				t.Errorf("%v\n%s", err, b[1])
+			}
 		}
 	}
 }

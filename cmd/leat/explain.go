@@ -3,6 +3,7 @@ package main
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"strconv"
@@ -78,6 +79,12 @@ func (l *loaded) explain(user, database, flavor, sql string) (*explained, error)
 		return nil, err
 	}
 	plan := r.Plan([]byte(sql), facts, new(router.Scan))
+	switch {
+	case plan.Kind == router.KindEmpty:
+		return nil, errors.New("there is no statement to explain; give one: leat explain \"SELECT ...\"")
+	case plan.Hints.Err != "":
+		return nil, errors.New(plan.Hints.Err)
+	}
 	want := &router.Want{Dialect: m.DialectOf(database), Database: database, Class: class, ReadOnlyTx: plan.Kind == router.KindBeginReadOnly}
 	route, err := r.Route(plan, want, m)
 	if err != nil {

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"io"
 	"log/slog"
 	"net"
@@ -93,6 +94,18 @@ func TestReloadAndDrain(t *testing.T) {
 	s := lt.status(t, func(admin.Status) bool { return true })
 	if s.Ready || s.NotReady == "" {
 		t.Errorf("ready: got %v (%q), want false and why", s.Ready, s.NotReady)
+	}
+
+	for sql, want := range map[string]string{"": "give one", "/* x */": "give one", "/* leat: role=x */ SELECT 1": "must be primary or replica"} {
+		if _, err := lt.proxy.Explain("", "", sql); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("explain %q: got %v, want %q", sql, err, want)
+		}
+	}
+
+	for _, err := range []error{control{lt.instance}.DrainServer("x:1"), control{lt.instance}.Kill(7)} {
+		if !errors.Is(err, admin.ErrNotFound) || strings.HasPrefix(err.Error(), "not found") {
+			t.Errorf("of what isn't there: got %v, want ErrNotFound in the words of who looked", err)
+		}
 	}
 
 	lt.write(t, deadServers+"limits: {clients: none}\n")

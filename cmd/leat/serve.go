@@ -2,6 +2,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"io"
@@ -82,6 +83,7 @@ func (in *instance) Run(ctx context.Context, signals <-chan os.Signal) error {
 	}
 	g.Go(func() error { return in.backend.Run(life) })
 	g.Go(func() error { return in.proxy.Run(life) })
+	g.Go(func() error { in.watchServers(life); return nil })
 	g.Go(func() error { return in.serveClients(life, sql) })
 	g.Go(func() error { sql.Offer(life); return nil })
 	in.await(ctx, life, signals)
@@ -97,8 +99,11 @@ func (in *instance) serveClients(ctx context.Context, l *listener) error {
 	if err := in.backend.Ready(first); err != nil && ctx.Err() == nil {
 		in.log.Warn("serving though not all shards can be used", slog.Any("error", err))
 	}
+	if ctx.Err() != nil {
+		return nil // stopped before it began
+	}
 	in.serving.Store(true)
-	in.log.Info("serving", slog.String("version", ownVersion()), slog.String("address", l.Addr().String()), slog.Int("pid", os.Getpid()))
+	in.log.Info("serving", slog.String("version", ownVersion()), slog.String("address", cmp.Or(l.path, l.Addr().String())), slog.Int("pid", os.Getpid()))
 	notify("READY=1")
 	if err := in.proxy.Serve(ctx, l, shard.MySQL); err != nil {
 		return fmt.Errorf("serving clients: %w", err)

@@ -21,17 +21,19 @@ import (
 const maxAnswer = 64 << 20
 
 type client struct {
-	base  string
-	token string
-	http  *http.Client
+	base   string
+	socket string // the path of a unix socket; empty: TCP
+	token  string
+	from   string // where the token was found
+	http   *http.Client
 }
 
-// newClient takes a URL, host:port, or the path of a unix socket.
-func newClient(admin, token string) (*client, error) {
-	c := &client{base: strings.TrimSuffix(admin, "/"), token: token, http: &http.Client{Timeout: 30 * time.Second}}
-	path := strings.TrimPrefix(admin, "unix:")
-	if strings.HasPrefix(path, "/") || strings.HasPrefix(path, ".") {
-		c.base = "http://leat"
+// newClient takes a URL, host:port, or the path of a unix socket; and a token, with where it was found.
+func newClient(admin, token, from string) (*client, error) {
+	c := &client{base: strings.TrimSuffix(admin, "/"), token: token, from: from, http: &http.Client{Timeout: 30 * time.Second}}
+	path, marked := strings.CutPrefix(admin, "unix:")
+	if marked || strings.HasPrefix(path, "/") || strings.HasPrefix(path, ".") {
+		c.base, c.socket = "http://leat", path
 		c.http.Transport = &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 			var d net.Dialer
 			return d.DialContext(ctx, "unix", path)
@@ -82,10 +84,10 @@ func (c *client) do(ctx context.Context, method, path string, body, into any) er
 		return c.unreachable(ctx, err)
 	}
 	if res.StatusCode >= 300 {
-		return refused(res, text)
+		return c.refused(res, text)
 	}
 	if err := json.Unmarshal(text, into); err != nil {
-		return fmt.Errorf("what answers at %s is not a Leat's admin port; give its address with --admin", c.base)
+		return fmt.Errorf("what answers at %s is not a Leat's admin port; give its address with --admin", c.place())
 	}
 	return nil
 }
@@ -96,7 +98,10 @@ func (c *client) unreachable(ctx context.Context, err error) error {
 	}
 	var timeout net.Error
 	if errors.As(err, &timeout) && timeout.Timeout() {
-		return fmt.Errorf("the Leat at %s takes too long to answer; look at its log", c.base)
+		return fmt.Errorf("the Leat at %s takes too long to answer; look at its log", c.place())
+	}
+	if c.socket != "" {
+		return c.socketTrouble(err)
 	}
 	if errors.Is(err, syscall.ECONNREFUSED) || errors.Is(err, syscall.ENOENT) || errors.Is(err, io.EOF) || errors.Is(err, syscall.ECONNRESET) {
 		return fmt.Errorf("%w at %s; start it with leat serve, or name its admin port with --admin or LEAT_ADMIN", errGone, c.base)
@@ -104,7 +109,30 @@ func (c *client) unreachable(ctx context.Context, err error) error {
 	return fmt.Errorf("%w; name Leat's admin port with --admin or LEAT_ADMIN", err)
 }
 
-func refused(res *http.Response, text []byte) error {
+// socketTrouble says why a unix socket can't be talked to, and what to do.
+func (c *client) socketTrouble(err error) error {
+	const how = "start it with leat serve, or name its admin port (listen.admin in its config) with --admin or LEAT_ADMIN"
+	switch {
+	case errors.Is(err, syscall.ENOENT):
+		return fmt.Errorf("%w: there is no socket %s; %s", errGone, c.socket, how)
+	case errors.Is(err, syscall.ECONNREFUSED), errors.Is(err, io.EOF), errors.Is(err, syscall.ECONNRESET):
+		return fmt.Errorf("%w at the socket %s; %s", errGone, c.socket, how)
+	case errors.Is(err, syscall.EACCES):
+		return fmt.Errorf("the socket %s may not be opened by you; run leatctl as the user that Leat runs as, or as root", c.socket)
+	}
+	return fmt.Errorf("%w; %s", err, how)
+}
+
+// place is where Leat should be, for messages.
+func (c *client) place() string {
+	if c.socket != "" {
+		return c.socket
+	}
+	return c.base
+}
+
+// refused is what Leat said when it didn't do what was asked. About the token, it also says where leatctl has it from.
+func (c *client) refused(res *http.Response, text []byte) error {
 	var f struct {
 		Error    string   `json:"error"`
 		Problems []string `json:"problems"`
@@ -112,7 +140,15 @@ func refused(res *http.Response, text []byte) error {
 	if json.Unmarshal(text, &f) != nil || f.Error == "" {
 		f.Error = fmt.Sprintf("%s: %s; is this a Leat's admin port?", res.Status, bytes.TrimSpace(text[:min(len(text), 200)]))
 	}
-	return &errRefused{f.Error, f.Problems}
+	const where = "--token-file, LEAT_TOKEN_FILE or LEAT_TOKEN"
+	switch {
+	case res.StatusCode != http.StatusUnauthorized:
+	case c.token == "":
+		f.Error = "the admin token is needed; give it with " + where
+	default:
+		f.Error += "; this one is from " + c.from + ", and another one can be given with " + where
+	}
+	return &errRefused{res.StatusCode, f.Error, f.Problems}
 }
 
 type status struct {
@@ -189,6 +225,7 @@ type server struct {
 	Class          string   `json:"class"`
 	State          string   `json:"state"`
 	Reason         string   `json:"reason"`
+	Warnings       []string `json:"warnings"`
 	Version        string   `json:"version"`
 	LagSeconds     *float64 `json:"lag_seconds"`
 	Availability   float64  `json:"availability"`

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/http"
 	"os"
 	"os/signal"
 	"runtime/debug"
@@ -67,18 +68,18 @@ func envOr(name, standard string) string {
 
 // client is the way to Leat that the flags name.
 func (o *options) client() (*client, error) {
-	token := o.token
+	token, from := o.token, "--token"
 	if token == "" && o.tokenFile != "" {
 		text, err := os.ReadFile(o.tokenFile)
 		if err != nil {
 			return nil, fmt.Errorf("%w; give the file with the admin token with --token-file or LEAT_TOKEN_FILE", err)
 		}
-		token = strings.TrimSpace(string(text))
+		token, from = strings.TrimSpace(string(text)), o.tokenFile
 	}
 	if token == "" {
-		token = os.Getenv("LEAT_TOKEN")
+		token, from = os.Getenv("LEAT_TOKEN"), "LEAT_TOKEN"
 	}
-	return newClient(o.admin, token)
+	return newClient(o.admin, token, from)
 }
 
 func (o *options) versionCommand() *cobra.Command {
@@ -120,12 +121,19 @@ func ownVersion() string {
 
 // errRefused is what Leat answered when it didn't do what was asked. Lines are details.
 type errRefused struct {
-	text  string
-	lines []string
+	status int // of HTTP
+	text   string
+	lines  []string
 }
 
 func (e *errRefused) Error() string {
 	return strings.Join(append([]string{e.text}, e.lines...), "\n  ")
+}
+
+// isNotFound reports whether Leat knows nothing of that name.
+func isNotFound(err error) bool {
+	var refused *errRefused
+	return errors.As(err, &refused) && refused.status == http.StatusNotFound
 }
 
 // errGone is returned when nothing answers at the admin address.

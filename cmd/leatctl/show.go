@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -38,6 +39,7 @@ func (o *options) statusCommand() *cobra.Command {
 	var check bool
 	cmd := &cobra.Command{
 		Use: "status", Short: "Show whether Leat is well, its servers, and where requests went", Args: cobra.NoArgs,
+		Long: "Show whether Leat is well, its servers, and where requests went.\n\n" + serverColumns,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if check {
 				return o.checkReady(cmd.Context())
@@ -81,8 +83,8 @@ func (o *options) showStatus(s status) {
 	}
 	fmt.Fprintf(o.out, "clients %d of %d, %d since the start, %d refused\n\n", s.Clients.Now, s.Clients.Max, s.Clients.Total, s.Clients.Refused)
 	for _, sh := range s.Shards {
-		if sh.Reason != "" {
-			fmt.Fprintf(o.out, "SHARD %s: %s\n\n", sh.Name, sh.Reason)
+		if sh.Reason != "" && (s.Ready || !strings.Contains(s.NotReady, sh.Reason)) {
+			fmt.Fprintf(o.out, "SHARD %s: %s\n\n", sh.Name, printable(sh.Reason))
 		}
 	}
 	o.showServers(s.Servers)
@@ -120,9 +122,21 @@ func (o *options) showPinned(s status) {
 	}
 }
 
+// serverColumns is what the table of servers means.
+const serverColumns = `STATE      up; warming: it came back and gets its full share of reads step by step, within
+           monitor.slow_start; lagging: over max_lag, so it takes no reads while others can; draining: an
+           operator took it out; down; unprobed: not asked yet. Below the table: why.
+LAG        how far a replica is behind; servers tell it in whole seconds
+LATENCY    time from sending a request to the end of the server's reply: a moving average of the last seconds,
+           which fades while nothing is sent. A broken connection counts as a slow reply. 0s: nothing measured
+AVAILABLE  share of the time since Leat's start that it answered the probes
+CONNS      lent to sessions / open
+WAITING    sessions that wait for a conn, since all of the server's are lent`
+
 func (o *options) serversCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "servers", Short: "Show the servers, take one out, put it back", Args: cobra.NoArgs,
+		Long: "Show the servers, take one out, put it back.\n\n" + serverColumns,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return fetch(cmd.Context(), o, "/api/servers", o.showServers)
 		},
@@ -149,22 +163,35 @@ func (o *options) changeServer(ctx context.Context, what, address string) error 
 	}
 	var servers []server
 	if err := c.post(ctx, "/api/servers/"+what+"?address="+url.QueryEscape(address), nil, &servers); err != nil {
-		return fmt.Errorf("%w; leatctl servers lists them", err)
+		if isNotFound(err) {
+			return fmt.Errorf("%w; leatctl servers lists them", err)
+		}
+		return err
 	}
 	if o.json {
 		return o.printJSON(servers)
 	}
 	o.showServers(servers)
+	if name, ok := lacksPrimary(servers, address); ok && what == "drain" {
+		fmt.Fprintf(o.out, "\nWARNING: shard %s has no primary now. Its writes wait for timeouts.hold and then fail, until another server becomes\n"+
+			"writable or you put this one back: leatctl servers undrain %s\n", name, address)
+	}
 	return nil
+}
+
+// lacksPrimary names the shard of a server if no server of it is the primary.
+func lacksPrimary(servers []server, address string) (string, bool) {
+	at := slices.IndexFunc(servers, func(s server) bool { return s.Address == address })
+	if at < 0 {
+		return "", false
+	}
+	name := servers[at].Shard
+	return name, !slices.ContainsFunc(servers, func(s server) bool { return s.Shard == name && s.Role == "primary" })
 }
 
 func (o *options) showServers(servers []server) {
 	t := o.table("shard", "server", "role", "class", "state", "lag", "latency", "available", "conns", "waiting", "requests", "errors")
 	for _, s := range servers {
-		state := s.State
-		if s.Reason != "" {
-			state += ": " + s.Reason
-		}
 		lag := "unknown"
 		switch {
 		case s.Role == "primary":
@@ -172,10 +199,30 @@ func (o *options) showServers(servers []server) {
 		case s.LagSeconds != nil:
 			lag = seconds(*s.LagSeconds)
 		}
-		t.row(s.Shard, s.Address, s.Role, s.Class, state, lag, seconds(s.LatencySeconds), fmt.Sprintf("%.3f %%", 100*s.Availability),
+		t.row(s.Shard, s.Address, s.Role, s.Class, s.State, lag, seconds(s.LatencySeconds), fmt.Sprintf("%.3f %%", 100*s.Availability),
 			fmt.Sprintf("%d/%d", s.Conns.Busy, s.Conns.Open), s.Conns.Waiting, s.Requests, s.Errors)
 	}
 	t.print("no servers")
+	for _, s := range servers {
+		if s.Reason != "" && len(s.Warnings) == 0 { // else they say it better
+			fmt.Fprintf(o.out, "%s is %s: %s\n", s.Address, s.State, reason(s.Reason))
+		}
+		for _, w := range s.Warnings {
+			fmt.Fprintf(o.out, "WARNING: %s: %s\n", s.Address, reason(w))
+		}
+	}
+}
+
+// maxReason is how many characters of a reason are shown.
+const maxReason = 240
+
+// reason is why a server is in its state, on one line that isn't too long.
+func reason(text string) string {
+	short := shorten(printable(text), maxReason)
+	if strings.HasSuffix(short, "…") && !strings.HasSuffix(text, "…") {
+		short += " (--json has all of it)"
+	}
+	return short
 }
 
 func (o *options) explainCommand() *cobra.Command {
@@ -274,13 +321,16 @@ func (o *options) sessionsCommand() *cobra.Command {
 	cmd.AddCommand(&cobra.Command{
 		Use: "kill ID", Short: "End a client's connection", Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if _, err := strconv.ParseUint(args[0], 10, 32); err != nil {
+				return fmt.Errorf("%q is not a session's id, which is a number; leatctl sessions lists them", args[0])
+			}
 			c, err := o.client()
 			if err != nil {
 				return err
 			}
 			var answer json.RawMessage
-			if err := c.post(cmd.Context(), "/api/sessions/"+url.PathEscape(args[0])+"/kill", nil, &answer); err != nil {
-				return fmt.Errorf("%w; leatctl sessions lists them", err)
+			if err := c.post(cmd.Context(), "/api/sessions/"+args[0]+"/kill", nil, &answer); err != nil {
+				return err
 			}
 			if o.json {
 				return o.printJSON(answer)

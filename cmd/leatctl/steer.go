@@ -103,6 +103,7 @@ func (o *options) topCommand() *cobra.Command {
 	var rounds int
 	cmd := &cobra.Command{
 		Use: "top", Short: "Show requests per second and the busiest statements, again and again", Args: cobra.NoArgs,
+		Long: "Show requests per second and the busiest statements, again and again. What is said of statements is since the picture before.\n\n" + serverColumns,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if every < 100*time.Millisecond {
 				return errors.New("--every must be 100ms or more")

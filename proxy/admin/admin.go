@@ -148,9 +148,11 @@ type Server struct {
 	Weight  int    `json:"weight"`
 	// State is up, warming (coming back slowly), lagging, draining (an operator took it out), down or
 	// unprobed; Reason says why when it isn't up.
-	State   string `json:"state"`
-	Reason  string `json:"reason,omitempty"`
-	Version string `json:"version,omitempty"`
+	State  string `json:"state"`
+	Reason string `json:"reason,omitempty"`
+	// Warnings are what should be mended though it is up.
+	Warnings []string `json:"warnings,omitempty"`
+	Version  string   `json:"version,omitempty"`
 	// LagSeconds is how far a replica is behind; nil when it is unknown or makes no sense.
 	LagSeconds *float64 `json:"lag_seconds"`
 	// Availability is the share of time since the start of Leat in which it answered, 0 to 1.

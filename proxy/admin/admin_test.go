@@ -145,6 +145,7 @@ func TestGuard(t *testing.T) {
 		name, token, host, path string
 		header                  map[string]string
 		want                    int
+		text                    string // in the body
 	}{
 		{name: "address", host: "127.0.0.1:6070", want: 200},
 		{name: "localhost", host: "localhost:6070", want: 200},
@@ -156,12 +157,12 @@ func TestGuard(t *testing.T) {
 		{name: "other port is another site", host: "127.0.0.1:6070", header: map[string]string{"Origin": "http://127.0.0.1:8080"}, want: 403},
 		{name: "link of another site", host: "127.0.0.1:6070", header: map[string]string{"Sec-Fetch-Site": "cross-site"}, want: 403},
 		{name: "own page", host: "127.0.0.1:6070", header: map[string]string{"Origin": "http://127.0.0.1:6070"}, want: 200},
-		{name: "token missing", token: token, host: "leat.example:6070", want: 401},
-		{name: "token wrong", token: token, host: "leat.example", header: map[string]string{"Authorization": "Bearer x"}, want: 401},
-		{name: "token empty", token: token, host: "leat.example", header: map[string]string{"Authorization": "Bearer "}, want: 401},
+		{name: "token missing", token: token, host: "leat.example:6070", want: 401, text: "the admin token is needed"},
+		{name: "token wrong", token: token, host: "leat.example", header: map[string]string{"Authorization": "Bearer x"}, want: 401, text: "wrong admin token"},
+		{name: "token empty", token: token, host: "leat.example", header: map[string]string{"Authorization": "Bearer "}, want: 401, text: "the admin token is needed"},
 		{name: "token", token: token, host: "leat.example", header: map[string]string{"Authorization": "Bearer " + token}, want: 200},
 		{name: "token from a browser", token: token, host: "leat.example", header: map[string]string{"Authorization": basic(token)}, want: 200},
-		{name: "wrong from a browser", token: token, host: "leat.example", header: map[string]string{"Authorization": basic("x")}, want: 401},
+		{name: "wrong from a browser", token: token, host: "leat.example", header: map[string]string{"Authorization": basic("x")}, want: 401, text: "wrong admin token"},
 		{name: "token, other site", token: token, host: "leat.example", header: map[string]string{"Authorization": basic(token), "Origin": "http://evil.example"}, want: 403},
 		{name: "health is open", token: token, host: "leat.example", path: "/healthz", want: 200},
 		{name: "readiness is open", token: token, host: "10.0.0.1:6070", path: "/readyz", want: 200},
@@ -180,8 +181,8 @@ func TestGuard(t *testing.T) {
 			}
 			w := httptest.NewRecorder()
 			New(&fake{}, c.token, slog.New(slog.DiscardHandler)).Handler().ServeHTTP(w, r)
-			if w.Code != c.want {
-				t.Errorf("got %d, want %d: %s", w.Code, c.want, w.Body)
+			if w.Code != c.want || !strings.Contains(w.Body.String(), c.text) {
+				t.Errorf("got %d, want %d and %q: %s", w.Code, c.want, c.text, w.Body)
 			}
 		})
 	}

@@ -28,23 +28,31 @@ func (s *HTTP) guard(next http.Handler) http.Handler {
 		case token == "" && !localHost(r):
 			fail(w, http.StatusForbidden, "without a token the admin port answers to an IP address or localhost only, not to the host name "+
 				"in the request; use http://127.0.0.1 or set admin.token in the config")
-		case token != "" && !holdsToken(r, token):
+		case token != "" && !sameToken(givenToken(r), token):
 			w.Header().Add("WWW-Authenticate", `Bearer realm="leat"`)
 			w.Header().Add("WWW-Authenticate", `Basic realm="leat: any name, the admin token as password"`)
-			fail(w, http.StatusUnauthorized, "the admin token is needed; give it with --token-file or LEAT_TOKEN, or as Authorization: Bearer")
+			text := "wrong admin token; it must be the one of admin.token or admin.token_file in the config that Leat has loaded"
+			if givenToken(r) == "" {
+				text = "the admin token is needed; send it as Authorization: Bearer, or as the password of a browser's log-in"
+			}
+			fail(w, http.StatusUnauthorized, text)
 		default:
 			next.ServeHTTP(w, r)
 		}
 	})
 }
 
-// holdsToken reports whether the request carries the token, as a bearer or as a browser sends it: the
-// password of Basic. The time that it takes doesn't tell how much of a guess was right.
-func holdsToken(r *http.Request, token string) bool {
+// givenToken is the token that the request carries, as a bearer or as a browser sends it: the password of Basic.
+func givenToken(r *http.Request) string {
 	given, ok := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
 	if !ok {
 		_, given, _ = r.BasicAuth()
 	}
+	return given
+}
+
+// sameToken compares in a time that doesn't tell how much of a guess was right.
+func sameToken(given, token string) bool {
 	a, b := sha256.Sum256([]byte(given)), sha256.Sum256([]byte(token))
 	return subtle.ConstantTimeCompare(a[:], b[:]) == 1
 }

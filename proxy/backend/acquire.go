@@ -155,6 +155,11 @@ func (s *shardState) choose(v *view, n *Need, tried []*Server) *Server {
 	} else {
 		s.miss(v, position)
 	}
+	return s.leftOver(v, position, tried)
+}
+
+// leftOver picks a server for a read that no fresh replica can take: the primary, else one that may be far behind.
+func (s *shardState) leftOver(v *view, position shard.Position, tried []*Server) *Server {
 	if v.fallback != nil && !slices.Contains(tried, v.fallback) {
 		return v.fallback
 	}

@@ -25,7 +25,10 @@ func (b *Backend) WouldUse(id shard.ID, r wire.Role, class string) string {
 	v := s.view.Load()
 	srv := v.primary
 	if r == wire.Replica {
-		srv = s.choose(v, &Need{Class: class}, nil)
+		anywhere := shard.Position{}
+		if srv = s.fresh(v, class, anywhere, nil); srv == nil {
+			srv = s.leftOver(v, anywhere, nil)
+		}
 	}
 	if srv == nil {
 		return ""

@@ -21,6 +21,14 @@ func TestAsk(t *testing.T) {
 		if got := b.WouldUse("main", wire.Replica, Online); got != addrR1 && got != addrR2 {
 			t.Errorf("a read would use %q", got)
 		}
+		for _, a := range []string{addrR1, addrR2} {
+			if err := b.Drain(a); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if got := b.WouldUse("main", wire.Replica, Online); got != addrP || b.Shards()[0].NoReplicaReads != 0 {
+			t.Errorf("without replicas a read would use %q, and %d were counted; want the primary, and none", got, b.Shards()[0].NoReplicaReads)
+		}
 		srv := acquire(t, b, write()).Server()
 		if srv.MaxLag() != 2*time.Second {
 			t.Errorf("max lag %v, want 2s", srv.MaxLag())

@@ -211,8 +211,9 @@ func (b *Backend) keepPools(ctx context.Context) {
 	}
 }
 
-// Ready returns nil once every server has been probed and each shard has one that answers. When
-// ctx ends first the error says what is missing; with a ctx that ended already it is a mere check.
+// Ready returns nil once every server has been probed, and each shard has one that answers and no
+// more than one that is writable. When ctx ends first the error says what is missing; with a ctx
+// that ended already it is a mere check.
 func (b *Backend) Ready(ctx context.Context) error {
 	for {
 		news := b.listen()
@@ -231,7 +232,11 @@ func (b *Backend) Ready(ctx context.Context) error {
 func (b *Backend) missing() error {
 	var p problems
 	for _, s := range b.topology.Load().order {
-		if why := s.missing(); why != "" {
+		why := s.missing()
+		if why == "" {
+			why = s.view.Load().split
+		}
+		if why != "" {
 			p = append(p, fmt.Errorf("shard %s: %s", s.id, why))
 		}
 	}

@@ -103,7 +103,7 @@ func serve(t *testing.T, b *Backend, n int, took map[string]time.Duration, fails
 		c := acquire(t, b, read())
 		address := c.Server().Address()
 		got[address]++
-		c.Start()
+		c.Start(false)
 		time.Sleep(took[address])
 		c.Done(fails[address])
 		c.Release()

@@ -37,7 +37,7 @@ func BenchmarkLend(b *testing.B) {
 						b.Error(err)
 						return
 					}
-					c.Start()
+					c.Start(false)
 					c.Done(nil)
 					c.Release()
 				}

@@ -28,6 +28,8 @@ type Conn struct {
 
 	// started is when the request under way was sent, on the backend's clock; 0: none is.
 	started atomic.Int64
+	// fixed is set when the request under way can't be sent to another server, or can't any more.
+	fixed atomic.Bool
 
 	// guarded by the pool's mu
 	gen        uint64 // grows when the conn is lent and when it comes back
@@ -59,8 +61,16 @@ func (c *Conn) Server() *Server { return c.server }
 // has a conn of role Primary.
 func (c *Conn) Role() wire.Role { return c.role }
 
-// Start says that a request is being sent. It stamps the time that Done measures from.
-func (c *Conn) Start() { c.started.Store(max(int64(c.server.b.now()), 1)) }
+// Start says that a request is being sent. It stamps the time that Done measures from. One that may move is a
+// read that the session would send to another server: it ends as soon as its server is known to hang, unless
+// Begun was set.
+func (c *Conn) Start(mayMove bool) {
+	c.fixed.Store(!mayMove)
+	c.started.Store(max(int64(c.server.b.now()), 1))
+}
+
+// Begun is to be set once some of the reply has gone to the client (see wire.Options).
+func (c *Conn) Begun() *atomic.Bool { return &c.fixed }
 
 // Done says that the reply to the request ended, and how: nil, a *wire.ServerError, or a
 // *wire.SendError when the conn broke. It feeds the server's moving average and its health: a
@@ -73,8 +83,8 @@ func (c *Conn) Done(err error) {
 		took = now - time.Duration(began)
 	}
 	s.requests.Add(1)
-	s.lastReply.Store(int64(now))
 	if err == nil {
+		s.lastReply.Store(int64(now))
 		s.speed.observe(now, took)
 		return
 	}
@@ -84,6 +94,7 @@ func (c *Conn) Done(err error) {
 	case errors.Is(err, wire.ErrClientGone) || errors.Is(err, context.Canceled) || errors.As(err, &own):
 		// the server is not to blame
 	case errors.As(err, &refused):
+		s.lastReply.Store(int64(now))
 		s.speed.keep(now, took)
 		switch refused.Condition() {
 		case wire.ReadOnlyServer, wire.Offline:
@@ -109,14 +120,14 @@ func (c *Conn) Adopt(want *wire.State) error {
 	if c.Conn.State() == want {
 		return c.Conn.Adopt(want)
 	}
-	c.Start()
+	c.Start(c.role == wire.Replica)
 	defer c.started.Store(0)
 	return c.Conn.Adopt(want)
 }
 
 // Ping is the conn's own.
 func (c *Conn) Ping() error {
-	c.Start()
+	c.Start(false)
 	defer c.started.Store(0)
 	return c.Conn.Ping()
 }
@@ -132,35 +143,35 @@ func (c *Conn) KnownInsertID() string { return c.commands().KnownInsertID() }
 
 // Warnings are the conn's own.
 func (c *Conn) Warnings() ([][]string, error) {
-	c.Start()
+	c.Start(false)
 	defer c.started.Store(0)
 	return c.commands().Warnings()
 }
 
 // LastInsertID is the conn's own.
 func (c *Conn) LastInsertID() (string, error) {
-	c.Start()
+	c.Start(false)
 	defer c.started.Store(0)
 	return c.commands().LastInsertID()
 }
 
 // SetLastInsertID is the conn's own.
 func (c *Conn) SetLastInsertID(v string) error {
-	c.Start()
+	c.Start(false)
 	defer c.started.Store(0)
 	return c.commands().SetLastInsertID(v)
 }
 
 // Learn is the conn's own.
 func (c *Conn) Learn(names []string) error {
-	c.Start()
+	c.Start(false)
 	defer c.started.Store(0)
 	return c.Conn.Learn(names)
 }
 
 // TakeTrackers is the conn's own.
 func (c *Conn) TakeTrackers(client wire.Client, names []string) error {
-	c.Start()
+	c.Start(false)
 	defer c.started.Store(0)
 	return c.commands().TakeTrackers(client, names)
 }
@@ -207,7 +218,7 @@ func (b *Backend) Reacquire(t Ticket) *Conn {
 	if t.conn == nil || !t.conn.server.pool.takeTicket(t) {
 		return nil
 	}
-	if !t.conn.Conn.Idle() {
+	if t.conn.nearlyClosed(b.now()-t.conn.idleSince) || !t.conn.Conn.Idle() {
 		t.conn.Discard("closed by the server")
 		return nil
 	}

@@ -96,6 +96,7 @@ func (p *pool) fill() {
 		if !p.server.b.spawn(func(ctx context.Context) { p.dial(ctx, w) }) {
 			p.dialing--
 			w.login.dialing--
+			w.dialing = false
 			return
 		}
 	}

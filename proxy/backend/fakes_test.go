@@ -3,10 +3,10 @@ package backend
 // Scripted servers, and a backend that runs on a clock of its own.
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"net"
 	"sync"
@@ -26,6 +26,7 @@ type world struct {
 	servers map[string]*fakeServer
 	conns   uint64
 	cancels []string
+	log     bytes.Buffer // of the backend, to be read when it rests
 }
 
 // fakeServer is what the world shows of one address. Change it with world.set.
@@ -199,7 +200,7 @@ func one() (*world, Config) {
 func run(t *testing.T, w *world, cfg Config, test func(t *testing.T, b *Backend)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
-		b, err := New(cfg, map[shard.Dialect]wire.Dialer{shard.MySQL: w}, slog.New(slog.NewTextHandler(io.Discard, nil)))
+		b, err := New(cfg, map[shard.Dialect]wire.Dialer{shard.MySQL: w}, slog.New(slog.NewTextHandler(&w.log, nil)))
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -122,7 +122,7 @@ const (
 	recheck     = 100 * time.Millisecond // after a failed probe, until a server is up again, and while requests wait for one
 	minProbeGap = 20 * time.Millisecond  // however often a probe is asked for
 	stallAfter  = 250 * time.Millisecond // requests under way and no reply for so long: probe
-	hungAfter   = 3 * time.Second        // a server down and silent for so long: end what is under way
+	hungAfter   = 3 * time.Second        // a server down and mute for so long: end what is under way
 )
 
 // monitor probes the server until ctx ends.
@@ -228,7 +228,8 @@ func (s *Server) note(tick uint64, began time.Time, o Observation, err error) (s
 		h.fails = 0
 		s.noteLag(first)
 	case isBusy(err):
-		return true // it answers, if only that it has too many conns: nothing is learned
+		s.mute.Store(0)
+		return true // it answers, if only that it has too many conns: nothing else is learned
 	case errors.Is(err, syscall.ECONNREFUSED):
 		h.fails += 2
 		h.oks = 0
@@ -241,8 +242,24 @@ func (s *Server) note(tick uint64, began time.Time, o Observation, err error) (s
 		s.turn(false, first)
 	case !h.up && h.oks > 0 && (first || h.oks >= s.shard.rise):
 		s.turn(true, first)
+	case first: // it never was up
+		s.log().Warn("server is down", slog.Any("error", h.err))
+	}
+	if h.up || answers(err) {
+		s.mute.Store(0)
+	} else {
+		s.mute.CompareAndSwap(0, max(int64(now), 1))
 	}
 	return h.up == (h.fails == 0)
+}
+
+// errCheck begins the error of a probe that was answered, but not as the operator's statement wants it.
+var errCheck = errors.New("monitor query")
+
+// answers reports whether a probe's result came from the server, if only as an error.
+func answers(err error) bool {
+	var own *wire.ServerError
+	return err == nil || errors.As(err, &own) || errors.Is(err, errCheck)
 }
 
 func isBusy(err error) bool {
@@ -268,7 +285,16 @@ func (s *Server) noteLag(first bool) {
 		h.fresh = false
 	}
 	if h.fresh != was && h.up && h.seen.Replicates {
-		s.log().Info("lag decides on the server's reads", slog.Bool("reads", h.fresh), slog.String("lag", h.lag()))
+		s.logLag(limit)
+	}
+}
+
+func (s *Server) logLag(limit time.Duration) {
+	log := s.log().With(slog.String("lag", s.health.lag()), slog.Duration("max_lag", limit))
+	if s.health.fresh {
+		log.Info("replica has caught up: it takes reads")
+	} else {
+		log.Warn("replica is too far behind: it takes no reads while others can")
 	}
 }
 
@@ -289,10 +315,8 @@ func (s *Server) turn(up, first bool) {
 		h.upTime += now - h.since
 	}
 	h.up, h.since = up, now
-	s.down.Store(0)
 	switch {
 	case !up:
-		s.down.Store(max(int64(now), 1))
 		h.fresh, h.freshOKs = false, 0 // it may come back far behind
 		s.log().Warn("server is down", slog.Any("error", h.err))
 		s.pool.serverDown(h.err)
@@ -323,8 +347,9 @@ func (h *health) availability(now time.Duration) float64 {
 	return 100 * float64(up) / float64(now-h.first)
 }
 
-// checkStall has the server probed when requests are under way and no reply has come for a while.
-// On a server that is down they may hang for ever: when nothing came from it for long they end.
+// checkStall has the server probed when requests are under way and no reply has come for a while. On a server
+// that is down and mute they may hang for ever: reads that another server can take end at once, and go there, the
+// others when nothing came for long.
 func (s *Server) checkStall() {
 	now := s.b.now()
 	oldest := s.pool.oldestStart()
@@ -335,8 +360,13 @@ func (s *Server) checkStall() {
 	if silent >= stallAfter {
 		s.poke()
 	}
-	if down := s.down.Load(); down != 0 && min(silent, now-time.Duration(down)) >= hungAfter {
-		s.pool.cut(now - hungAfter)
+	mute := time.Duration(s.mute.Load())
+	switch {
+	case mute == 0:
+	case min(silent, now-mute) >= hungAfter:
+		s.pool.cut(now-hungAfter, false)
+	case silent >= stallAfter && s.shard.view.Load().readable():
+		s.pool.cut(now-stallAfter, true)
 	}
 }
 
@@ -356,12 +386,13 @@ func (p *pool) oldestStart() time.Duration {
 	return time.Duration(oldest)
 }
 
-// cut ends the requests that were sent before, as if the conns had broken.
-func (p *pool) cut(before time.Duration) {
+// cut ends the requests that were sent before, or of these only the ones that can move, as if the conns had
+// broken.
+func (p *pool) cut(before time.Duration, moving bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for c := range p.conns {
-		if t := c.started.Load(); t > 0 && t <= int64(before) {
+		if t := c.started.Load(); t > 0 && t <= int64(before) && !(moving && c.fixed.Load()) {
 			c.retired = "no reply from a server that is down"
 			c.Conn.SetDeadline(time.Unix(1, 0))
 		}

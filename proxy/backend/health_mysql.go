@@ -256,7 +256,7 @@ func (p *mysqlProber) check(ctx context.Context, conn *sql.Conn) error {
 		return fmt.Errorf("monitor query: %w", err)
 	}
 	if want := p.monitor.Expect; want != "" && values[0].String != want {
-		return fmt.Errorf("monitor query: got %.40q, want %q", values[0].String, want)
+		return fmt.Errorf("%w: got %.40q, want %q", errCheck, values[0].String, want)
 	}
 	return nil
 }
@@ -265,7 +265,7 @@ func noRow(err error) error {
 	if err != nil {
 		return fmt.Errorf("monitor query: %w", err)
 	}
-	return errors.New("monitor query: no row")
+	return fmt.Errorf("%w: no row", errCheck)
 }
 
 // asServerError turns the driver's errors into ours, with a hint where an operator needs one.

@@ -205,7 +205,7 @@ func TestStalledRepliesProbeAtOnce(t *testing.T) {
 	run(t, w, cfg, func(t *testing.T, b *Backend) {
 		c := acquire(t, b, read())
 		w.set(c.Server().Address(), func(s *fakeServer) { s.stalled = true })
-		c.Start()
+		c.Start(false)
 		time.Sleep(4 * time.Second)
 		if st := status(t, b, c.Server().Address()); st.State != "down" {
 			t.Errorf("4s after its replies stopped the server is %s", st.State)
@@ -220,8 +220,8 @@ func TestHangingRequestsEnd(t *testing.T) {
 	run(t, w, cfg, func(t *testing.T, b *Backend) {
 		long := acquire(t, b, write())
 		hung := acquire(t, b, read())
-		long.Start()
-		hung.Start()
+		long.Start(false)
+		hung.Start(false)
 		w.set(hung.Server().Address(), func(s *fakeServer) { s.stalled = true })
 		time.Sleep(4 * time.Second)
 		if fake(hung).cut.Load() {
@@ -240,13 +240,59 @@ func TestHangingRequestsEnd(t *testing.T) {
 	})
 }
 
+// A read that another server can take doesn't wait for a server that hangs longer than it takes to know that.
+func TestMovableReadsEndAtOnce(t *testing.T) {
+	tests := []struct {
+		name   string
+		breaks func(*fakeServer)
+		alone  bool // no other server answers
+		begun  bool // some of the reply has gone to the client
+		want   bool // it is ended as soon as the server is down
+	}{
+		{name: "hangs", breaks: func(s *fakeServer) { s.stalled = true }, want: true},
+		{name: "hangs in the middle of a reply", breaks: func(s *fakeServer) { s.stalled = true }, begun: true},
+		{name: "hangs as all others do", breaks: func(s *fakeServer) { s.stalled = true }, alone: true},
+		{name: "answers the check wrongly", breaks: func(s *fakeServer) { s.probeErr = noRow(nil) }},
+		{name: "refuses the monitor", breaks: func(s *fakeServer) { s.probeErr = &wire.ServerError{Number: 1045} }},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			w, cfg := one()
+			run(t, w, cfg, func(t *testing.T, b *Backend) {
+				c := acquire(t, b, read())
+				address := c.Server().Address()
+				w.set(address, tt.breaks)
+				for other := range w.servers {
+					if tt.alone && other != address {
+						w.set(other, func(s *fakeServer) { s.down = true })
+					}
+				}
+				c.Start(true)
+				c.Begun().Store(c.Begun().Load() || tt.begun)
+				time.Sleep(2600 * time.Millisecond) // noticed, and two probes timed out
+				if st := status(t, b, address); st.State != "down" {
+					t.Errorf("the server is %s", st.State)
+				}
+				if got := fake(c).cut.Load(); got != tt.want {
+					t.Errorf("ended: got %v, want %v", got, tt.want)
+				}
+				time.Sleep(time.Minute)
+				if got, want := fake(c).cut.Load(), w.get(address).stalled; got != want {
+					t.Errorf("a minute later, ended: got %v, want %v", got, want)
+				}
+				c.Discard("test")
+			})
+		})
+	}
+}
+
 func TestBrokenConnProbesAtOnce(t *testing.T) {
 	w, cfg := one()
 	cfg.Monitor.Interval = time.Minute
 	run(t, w, cfg, func(t *testing.T, b *Backend) {
 		c := acquire(t, b, read())
 		w.set(c.Server().Address(), func(s *fakeServer) { s.down = true })
-		c.Start()
+		c.Start(false)
 		c.Done(&wire.SendError{Err: errTest, Sent: true})
 		c.Discard("broken")
 		synctest.Wait()
@@ -262,7 +308,7 @@ func TestClientGoneIsNotTheServersFault(t *testing.T) {
 	w, cfg := one()
 	run(t, w, cfg, func(t *testing.T, b *Backend) {
 		c := acquire(t, b, write())
-		c.Start()
+		c.Start(false)
 		c.Done(&wire.SendError{Err: wire.ErrClientGone})
 		c.Discard("client gone")
 		if st := status(t, b, addrP); st.Errors != 0 || st.Role != "primary" {
@@ -362,5 +408,37 @@ func TestUndrainAsksAgain(t *testing.T) {
 		if !b.HasPrimary(id) {
 			t.Error("a server that was put back and asked isn't the primary")
 		}
+	})
+}
+
+// The log tells once that a server can't be used, that a replica is behind, and of their ends.
+func TestHealthIsLoggedOncePerChange(t *testing.T) {
+	w, cfg := one()
+	w.set(addrR2, func(s *fakeServer) { s.down = true })
+	run(t, w, cfg, func(t *testing.T, b *Backend) {
+		expect := func(when, address, text string) {
+			t.Helper()
+			time.Sleep(10 * time.Second)
+			synctest.Wait()
+			n := 0
+			for line := range strings.Lines(w.log.String()) {
+				if strings.Contains(line, text) && strings.Contains(line, address) {
+					n++
+				}
+			}
+			if n != 1 {
+				t.Errorf("%s: %q is logged %d times for %s, want once:\n%s", when, text, n, address, w.log.String())
+			}
+			w.log.Reset()
+		}
+		expect("down at the start", addrR2, `level=WARN msg="server is down"`)
+		w.set(addrR2, func(s *fakeServer) { s.down = false })
+		expect("up", addrR2, `level=INFO msg="server is back"`)
+		w.set(addrR2, func(s *fakeServer) { s.down = true })
+		expect("down again", addrR2, `level=WARN msg="server is down"`)
+		w.set(addrR1, func(s *fakeServer) { s.o.LagKnown, s.o.Trouble = false, "changes aren't applied" })
+		expect("stopped", addrR1, `level=WARN msg="replica is too far behind`)
+		w.set(addrR1, func(s *fakeServer) { s.o.LagKnown = true })
+		expect("replicates again", addrR1, `level=INFO msg="replica has caught up`)
 	})
 }

@@ -378,7 +378,7 @@ func TestAcquireAllocates(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				c.Start()
+				c.Start(false)
 				c.Done(nil)
 				b.Reacquire(c.Release()).Release()
 			})

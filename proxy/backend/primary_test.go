@@ -98,7 +98,7 @@ func TestSwitchover(t *testing.T) {
 			run(t, w, cfg, func(t *testing.T, b *Backend) {
 				c := acquire(t, b, write())
 				w.set(addrP, readOnly)
-				c.Start()
+				c.Start(false)
 				c.Done(refusal)
 				c.Release()
 				got := later(t, b, write())
@@ -119,7 +119,7 @@ func TestOtherOptionIsNoDoubt(t *testing.T) {
 	w, cfg := one()
 	run(t, w, cfg, func(t *testing.T, b *Backend) {
 		c := acquire(t, b, write())
-		c.Start()
+		c.Start(false)
 		c.Done(&wire.ServerError{Number: 1290, Message: "The MySQL server is running with the --secure-file-priv option so it cannot execute this statement"})
 		if got := b.Shards()[0].Primary; got != addrP {
 			t.Errorf("the primary is %q", got)
@@ -326,5 +326,37 @@ func TestUnknownShard(t *testing.T) {
 		n.Shard = "nowhere"
 		_, err := b.Acquire(t.Context(), n)
 		wantCode(t, err, wire.CodeUnavailable)
+	})
+}
+
+// The log tells of two writable servers once for each set of them, and of the end.
+func TestSplitIsLoggedOnce(t *testing.T) {
+	w, cfg := one()
+	run(t, w, cfg, func(t *testing.T, b *Backend) {
+		expect := func(when string, splits int, parts ...string) {
+			t.Helper()
+			time.Sleep(10 * time.Second)
+			synctest.Wait()
+			log := w.log.String()
+			w.log.Reset()
+			if got := strings.Count(log, "two servers are writable"); got != splits {
+				t.Errorf("%s: logged %d times, want %d:\n%s", when, got, splits, log)
+			}
+			for _, part := range parts {
+				if !strings.Contains(log, part) {
+					t.Errorf("%s: the log doesn't say %q:\n%s", when, part, log)
+				}
+			}
+		}
+		expect("one primary", 0, "primary found")
+		w.set(addrR1, promote)
+		expect("two", 1, addrP, addrR1, "read_only")
+		expect("still two", 0)
+		w.set(addrR2, promote)
+		expect("three", 1, addrP, addrR1, addrR2)
+		w.set(addrR2, demote)
+		expect("two again", 1, addrP, addrR1)
+		w.set(addrR1, demote)
+		expect("one again", 0, "writes go on")
 	})
 }

@@ -23,14 +23,13 @@ type Server struct {
 	host    string
 	port    string
 	dialer  wire.Dialer
-	added   time.Duration // on the backend's clock
 
 	settings atomic.Pointer[settings] // replaced at a reload
 	resolved atomic.Pointer[[]string] // ip:port; nil before the first look-up
 	greeting atomic.Pointer[wire.Greeting]
 	applied  atomic.Pointer[shard.Position] // what it is known to have applied
 	warm     atomic.Int64                   // when slow start ends, on the backend's clock; 0: it is over
-	down     atomic.Int64                   // when it went down, on the backend's clock; 0: it isn't
+	mute     atomic.Int64                   // since when it is down and answers no probe, on the backend's clock; 0: it isn't
 	drained  atomic.Bool
 
 	// what traffic says of it
@@ -68,7 +67,7 @@ type settings struct {
 
 func newServer(s *shardState, address string, dialer wire.Dialer) *Server {
 	srv := &Server{
-		b: s.b, shard: s, address: address, dialer: dialer, added: s.b.now(),
+		b: s.b, shard: s, address: address, dialer: dialer,
 		probeNow: make(chan struct{}, 1), readersNow: make(chan struct{}, 1), sampleNow: make(chan struct{}, 1),
 	}
 	srv.host, srv.port, _ = net.SplitHostPort(address)

@@ -237,8 +237,9 @@ func (s *shardState) complaints() string {
 func (s *shardState) logChange(last, v *view) {
 	log := s.b.log.With(slog.String("shard", string(s.id)))
 	switch {
-	case v.split != "" && last.split == "":
-		log.Error("two servers are writable: writes are refused until one of them is read only", slog.String("why", v.split))
+	case v.split != "" && v.split != last.split:
+		log.Error("two servers are writable: writes are refused until one of them is read only", slog.String("why", v.split),
+			slog.String("do", "find out which of them is the primary; on the other, SET GLOBAL read_only = ON and have it replicate again"))
 	case v.split == "" && last.split != "":
 		log.Info("no more than one server is writable: writes go on")
 	}

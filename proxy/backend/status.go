@@ -27,6 +27,10 @@ type ServerStatus struct {
 	Applied       string        // its position at the last probe
 	Behind        int64         // bytes of log that the primary had made durable and it had not applied; -1: unknown
 
+	// what its last successful probe saw; LagUnknown says why a replica's lag isn't known
+	ReadOnly, Replicates bool
+	LagUnknown           string
+
 	Idle, Lent, Dialing, Waiting, PoolSize int
 
 	Opened, Closed, DialErrors uint64
@@ -98,8 +102,9 @@ func (s *Server) status(v *view) ServerStatus {
 	if g := s.greeting.Load(); g != nil {
 		st.Version = g.Version
 	}
+	st.ReadOnly, st.Replicates = h.seen.ReadOnly, h.seen.Replicates
 	if h.seen.Replicates && !h.seen.LagKnown {
-		st.Lag = -1
+		st.Lag, st.LagUnknown = -1, h.seen.Trouble
 	}
 	st.Behind = -1
 	if v.primary != nil {

@@ -1,5 +1,7 @@
 package wire
 
+import "sync/atomic"
+
 // Kind is what a client asks for, in words that both dialects share.
 type Kind uint8
 
@@ -118,4 +120,6 @@ type Options struct {
 	Several, Batch bool
 	// Binary is whether the reply's rows come in the binary protocol.
 	Binary bool
+	// Begun is set when the first of the reply goes to the client; nil: nobody asks.
+	Begun *atomic.Bool
 }

@@ -74,11 +74,22 @@ func (r *relay) packet() ([]byte, error) { return r.conn.in.frame(r.conn.limit) 
 
 func (r *relay) done(p []byte) { r.conn.in.Discard(headerSize + len(p)) }
 
+// replied notes that something of the reply went to the client.
+func (r *relay) replied() {
+	if r.out.Replied {
+		return
+	}
+	r.out.Replied = true
+	if r.opts.Begun != nil {
+		r.opts.Begun.Store(true)
+	}
+}
+
 // forward passes a packet on as it is.
 func (r *relay) forward(p []byte) error {
 	r.to.send(p)
 	r.done(p)
-	r.out.Replied = true
+	r.replied()
 	return r.to.err()
 }
 
@@ -168,7 +179,7 @@ func (r *relay) finish(p []byte) error {
 	}
 	r.to.sendOK(&ok)
 	r.done(p)
-	r.out.Replied = true
+	r.replied()
 	return r.to.err()
 }
 
@@ -317,14 +328,14 @@ func (r *relay) passRun(max int) (frames int) {
 	if frames > 0 {
 		r.to.out.Write(b[:at])
 		r.conn.in.Discard(at)
-		r.out.Replied = true
+		r.replied()
 	}
 	return frames
 }
 
 // passRow passes one row on, however long: it is never held as a whole.
 func (r *relay) passRow(n int) error {
-	r.out.Replied = true
+	r.replied()
 	for {
 		if err := r.passFrame(n); err != nil {
 			return err
@@ -382,7 +393,7 @@ func (r *relay) prepare(s *stmt) error {
 	putUint32(reply[1:], s.id)
 	r.to.send(reply)
 	r.done(p)
-	r.out.Replied = true
+	r.replied()
 	r.out.Warnings = a.warnings
 	for _, n := range [2]int{a.params, a.columns} {
 		if err := r.definitions(n); err != nil {
@@ -443,7 +454,7 @@ func (r *relay) overrideRow(o *wire.Override) error {
 		return err
 	}
 	r.to.send(row)
-	r.out.Replied = true
+	r.replied()
 	return r.to.err()
 }
 
