@@ -1,7 +1,7 @@
 package router
 
 import (
-	"bytes"
+	"cmp"
 	"hash/fnv"
 	"strings"
 )
@@ -19,26 +19,25 @@ const (
 )
 
 // makePlan plans a text that was read without doubt.
-func (r *Router) makePlan(sql []byte, f *Facts, n *normalizer) *Plan {
-	text := string(n.out)
+func (r *Router) makePlan(d dialect, sql []byte, f *Facts, t *pass, literals []Literal) *Plan {
+	text := string(t.out)
 	hint, rest := cutLeadHint(text)
-	toks := tokenize(rest)
+	p, toks := d.words(rest, t.executed)
 	if toks.word(0) == "LEAT" {
-		return leatCommand(sql, f.Mode)
+		return leatCommand(d, sql, f.Mode)
 	}
-	p := planWords(toks, n.executed)
 	p.Text, p.Digest = text, digest(text)
 	if hint != "" {
 		p.Hints = parseHints(hint)
 	}
 	if p.Kind == KindLeatSet {
-		p.setLeatValue(toks, n.literals)
+		p.setLeatValue(toks, literals)
 		return p
 	}
 	if p.proof != proofNone {
-		r.prove(p, sql, f, n)
+		r.prove(d, p, sql, f, t)
 	}
-	r.adjust(p, f)
+	r.adjust(d, p, f)
 	if !p.Parsed {
 		r.plans.unparsed.Add(1)
 	}
@@ -48,11 +47,11 @@ func (r *Router) makePlan(sql []byte, f *Facts, n *normalizer) *Plan {
 // planWords plans a text by its words. With executed comments there are two readings of it, and the
 // plan is the stricter of both in everything.
 func planWords(toks stmt, hasExecuted bool) *Plan {
-	p := planStatements(toks.reading(executed))
+	p := planStatements(toks.reading(executed).statements(), byWords)
 	if !hasExecuted {
 		return p
 	}
-	other := planStatements(toks.reading(skipped))
+	other := planStatements(toks.reading(skipped).statements(), byWords)
 	if other.Kind != KindEmpty {
 		if p.Kind != other.Kind {
 			p.Kind = KindPlain
@@ -75,8 +74,7 @@ func planWords(toks stmt, hasExecuted bool) *Plan {
 }
 
 // planStatements plans a text of any number of statements: the strictest of them counts.
-func planStatements(toks stmt) *Plan {
-	list := toks.statements()
+func planStatements(list []stmt, byWords func(stmt) *Plan) *Plan {
 	if len(list) == 0 {
 		return byWords(nil)
 	}
@@ -105,12 +103,15 @@ func (p *Plan) batch() {
 	switch p.Kind {
 	case KindKill: // never sent: its number would be taken as a server's
 		p.Kill.Literal = -1
+	case KindBegin, KindBeginReadOnly, KindBeginReadWrite, KindCommit, KindRelease:
+		p.Kind, p.MixesTx = KindPlain, true
 	default:
 		p.Kind = KindPlain
 	}
 	if len(p.Trackers) > 0 {
 		p.pin(PinVariable) // what follows may go untracked
 	}
+	p.Deallocate = ""
 	p.Unpin, p.Leat, p.Bare, p.BareNames, p.Tables = "", LeatCommand{}, nil, nil, nil
 	if p.proof == proofNone && p.Class != ClassRead {
 		p.Class, p.Rule, p.Retriable = ClassWrite, ruleBatch, false
@@ -131,6 +132,11 @@ func (p *Plan) absorb(q *Plan) {
 	}
 	p.Trackers = append(p.Trackers, q.Trackers...)
 	p.Untracked = append(p.Untracked, q.Untracked...)
+	p.Resets = append(p.Resets, q.Resets...)
+	p.ResetsAll = p.ResetsAll || q.ResetsAll
+	p.Taints = p.Taints || q.Taints
+	p.MixesTx = p.MixesTx || q.MixesTx
+	p.MayUnpin = cmp.Or(p.MayUnpin, q.MayUnpin)
 	p.Retriable = p.Retriable && q.Retriable
 	p.Parsed = p.Parsed && q.Parsed
 	if q.Pin != "" {
@@ -142,10 +148,10 @@ func (p *Plan) absorb(q *Plan) {
 }
 
 // prove lets the parser read the text and completes the plan with what it finds.
-func (r *Router) prove(p *Plan, sql []byte, f *Facts, n *normalizer) {
+func (r *Router) prove(d dialect, p *Plan, sql []byte, f *Facts, t *pass) {
 	found, rule := findings{}, ruleTooDeep
-	if n.maxDepth <= maxDepth && n.tokens <= maxTokens {
-		found, rule = r.parser.read(dummies(sql, f.Mode, r.maxParse)), ruleUnparsed
+	if t.maxDepth <= maxDepth && t.tokens <= maxTokens {
+		found, rule = d.parse(sql, f.Mode, r.maxParse), ruleUnparsed
 	}
 	if !found.parsed {
 		p.Parsed = false
@@ -153,15 +159,30 @@ func (r *Router) prove(p *Plan, sql []byte, f *Facts, n *normalizer) {
 			p.Rule = rule
 		}
 		p.Bare, p.BareNames = nil, nil
+		d.unread(p)
 		return
 	}
-	p.Tables = found.tables
-	if found.calls {
-		p.pin(PinCall)
+	p.Tables, p.calls = found.tables, found.asked
+	if found.unknown != "" {
+		if len(found.asked) > 0 {
+			pure := *p
+			r.decide(d, &pure, &found, f)
+			p.ifPure = &pure
+		}
+		found.impure = cmp.Or(found.impure, found.unknown)
+		d.called(p)
 	}
 	if p.proof == proofQuery {
 		p.decideQuery(&found)
 	}
+}
+
+// decide completes a plan for a session whose catalog says that all functions are harmless.
+func (r *Router) decide(d dialect, p *Plan, found *findings, f *Facts) {
+	if p.proof == proofQuery {
+		p.decideQuery(found)
+	}
+	r.adjust(d, p, f)
 }
 
 // decideQuery says what a query is that was parsed.
@@ -171,6 +192,10 @@ func (p *Plan) decideQuery(f *findings) {
 		p.Rule = ruleWrite
 	case f.impure != "":
 		p.Rule = f.impure
+	case f.settings && len(f.tables) == 0 && f.server == "":
+		p.Class, p.Rule = ClassSession, ruleSetConfig
+	case f.settings:
+		p.Rule = ruleSetConfig
 	case p.Needs != 0 && len(f.tables) == 0:
 		p.Class, p.Rule = ClassSession, ruleLastValue
 	case p.Needs != 0:
@@ -187,26 +212,21 @@ func (p *Plan) decideQuery(f *findings) {
 const rulePins = "the session keeps its conn after it"
 
 // adjust applies what is known beside the text.
-func (r *Router) adjust(p *Plan, f *Facts) {
+func (r *Router) adjust(d dialect, p *Plan, f *Facts) {
 	if p.Pin != "" {
 		p.Unpin = ""
 	}
 	if p.Kind != KindLeatSet {
 		p.Leat = LeatCommand{}
 	}
-	if p.Class != ClassRead {
-		return
-	}
 	switch {
+	case p.Class != ClassRead:
 	case p.Pin != "" && p.Pin != PinDiagnostic: // the primary can serve all that the session does next
 		p.Class, p.Rule, p.Retriable = ClassWrite, rulePins, false
-	case f.Mode&Serializable != 0:
-		p.Class, p.Rule, p.Retriable = ClassWrite, ruleLocks, false
-	case isSystemDatabase(f.Database):
-		fromPrimary(p, ruleSystem)
 	case r.misrouted.has(p.Text):
 		p.Class, p.Rule, p.Retriable = ClassWrite, ruleMisrouted, false
 	}
+	d.adjust(p, f)
 }
 
 func digest(text string) uint64 {
@@ -216,13 +236,10 @@ func digest(text string) uint64 {
 }
 
 // leatCommand reads LEAT SHOW x and LEAT EXPLAIN statement from the text itself.
-func leatCommand(sql []byte, mode Mode) *Plan {
+func leatCommand(d dialect, sql []byte, mode Mode) *Plan {
 	p := &Plan{Text: "LEAT", Digest: digest("LEAT"), Class: ClassSession, Rule: "a command to Leat", Parsed: true, Statements: 1, Kill: Kill{Literal: -1}}
-	l := newLexer(bytes.TrimPrefix(sql, bom), mode)
-	l.next()
-	l.next()
-	verb := strings.ToUpper(string(l.text()))
-	rest := strings.TrimRight(strings.TrimSpace(string(l.sql[l.pos:])), "; \t\r\n")
+	verb, behind := d.behind(sql, mode)
+	rest := strings.TrimRight(strings.TrimSpace(string(behind)), "; \t\r\n")
 	switch verb {
 	case "EXPLAIN":
 		p.Kind, p.Leat = KindLeatExplain, LeatCommand{Name: "explain", Value: rest}
@@ -241,6 +258,9 @@ func (p *Plan) setLeatValue(toks stmt, literals []Literal) {
 	p.Leat.Value = last.name()
 	if last.lit >= 0 && last.lit < len(literals) {
 		p.Leat.Value = unquote(literals[last.lit].Raw)
+	}
+	if toks.word(0) == "RESET" {
+		p.Leat.Value = "DEFAULT"
 	}
 	p.Rule = "a setting of Leat"
 }

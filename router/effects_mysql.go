@@ -11,6 +11,9 @@ type effect struct {
 	pin, unpin string
 	needs      Value
 	rule       string // why a query with it isn't a pure read; empty if it is one
+	mayUnpin   string // see Plan.MayUnpin
+	taints     bool   // it runs what nobody sees
+	settings   bool   // it sets a setting that its first argument names
 }
 
 const (
@@ -49,30 +52,25 @@ var functionEffects = map[string]effect{
 	"wait_until_sql_thread_after_gtids": {rule: ruleWaits},
 }
 
-// longestEffect is the length of the longest name in functionEffects.
-var longestEffect = func() (n int) {
-	for name := range functionEffects {
-		n = max(n, len(name))
-	}
-	return n
-}()
-
 // effectOf looks a function up by its name as written. It allocates nothing.
-func effectOf(name []byte) effect {
+func effectOf(name []byte) effect { return effectIn(functionEffects, name) }
+
+// effectIn does so in a table whose names are in lower case and no longer than 64 bytes.
+func effectIn(table map[string]effect, name []byte) effect {
 	if len(name) > 1 && classOf[name[0]] == chQuote {
 		name = name[1 : len(name)-1]
 	}
-	if len(name) > longestEffect {
+	var lower [64]byte
+	if len(name) > len(lower) {
 		return effect{}
 	}
-	var lower [64]byte
 	for i, c := range name {
 		if 'A' <= c && c <= 'Z' {
 			c |= 0x20
 		}
 		lower[i] = c
 	}
-	return functionEffects[string(lower[:len(name)])]
+	return table[string(lower[:len(name)])]
 }
 
 // variableNeeds are system variables that tell of the last statement, by lower-case name.
@@ -112,6 +110,10 @@ func (p *Plan) apply(e effect) {
 	if e.unpin != "" {
 		p.Unpin = e.unpin
 	}
+	if e.mayUnpin != "" {
+		p.MayUnpin = e.mayUnpin
+	}
+	p.Taints = p.Taints || e.taints
 	if e.rule != "" {
 		p.needsPrimary(e.rule)
 	}

@@ -3,20 +3,15 @@ package router
 import (
 	"bytes"
 	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 	"unsafe"
 )
 
-// seeds are all statements of the scenario files.
-func seeds(t testing.TB) []string {
-	files, err := filepath.Glob("testdata/*.txt")
-	if err != nil || len(files) == 0 {
-		t.Fatalf("no scenario files: %v", err)
-	}
+// seeds are all statements of the scenario files of a dialect.
+func seeds(t testing.TB, dir string) []string {
 	var out []string
-	for _, file := range files {
+	for _, file := range scenarioFiles(t, dir) {
 		text, err := os.ReadFile(file)
 		if err != nil {
 			t.Fatal(err)
@@ -32,7 +27,7 @@ func seeds(t testing.TB) []string {
 
 // addSeeds adds the scenarios and some pieces of statements.
 func addSeeds(f *testing.F) {
-	for i, s := range seeds(f) {
+	for i, s := range seeds(f, mysqlScenarios) {
 		f.Add([]byte(s), uint8(i%8))
 	}
 	for _, s := range []string{
@@ -128,7 +123,7 @@ func TestPlanIgnoresDecoration(t *testing.T) {
 	facts := Facts{Database: "app"}
 	decorations := []string{" ", "\n\t", "/* c */", "/**/", "-- c\n", "#'\n", " /* it's */ "}
 	count := 0
-	for _, sql := range seeds(t) {
+	for _, sql := range seeds(t, mysqlScenarios) {
 		var s Scan
 		want := *r.Plan([]byte(sql), &facts, &s)
 		wantText := string(s.Normalized)

@@ -274,19 +274,8 @@ func (l *lexer) quote(c byte) bool {
 
 // delimited goes behind a quoted piece without escapes but the doubled quote.
 func (l *lexer) delimited(quote byte) {
-	l.pos++
-	for {
-		n := bytes.IndexByte(l.sql[l.pos:], quote)
-		if n < 0 {
-			l.unterminated()
-			return
-		}
-		l.pos += n + 1
-		if l.at(0) != quote {
-			return
-		}
-		l.pos++
-	}
+	pos, ok := behindDelimited(l.sql, l.pos, quote)
+	l.behind(pos, ok)
 }
 
 // quoted goes behind a string.
@@ -295,26 +284,14 @@ func (l *lexer) quoted(quote byte) {
 		l.delimited(quote)
 		return
 	}
-	l.pos++
-	end := -1 // the next quote, once looked for: looking again for each backslash would be quadratic
-	for {
-		if end < l.pos {
-			n := bytes.IndexByte(l.sql[l.pos:], quote)
-			if n < 0 {
-				l.unterminated()
-				return
-			}
-			end = l.pos + n
-		}
-		if n := bytes.IndexByte(l.sql[l.pos:end], '\\'); n >= 0 {
-			l.pos += n + 2
-			continue
-		}
-		l.pos = end + 1
-		if l.at(0) != quote {
-			return
-		}
-		l.pos++
+	pos, ok := behindEscaped(l.sql, l.pos, quote)
+	l.behind(pos, ok)
+}
+
+func (l *lexer) behind(pos int, ok bool) {
+	l.pos = pos
+	if !ok {
+		l.flaw = flawUnterminated
 	}
 }
 

@@ -53,9 +53,11 @@ type findings struct {
 	parsed   bool
 	writes   bool   // holds something else than queries
 	impure   string // the first reason why it isn't a pure read
-	calls    bool   // calls a function that isn't known to be pure
+	unknown  string // the first reason why it isn't known to be one: a function
+	asked    []call // the functions that a catalog is to be asked about
 	server   string // the first reason why only the primary answers
 	userVars bool
+	settings bool // sets settings by a function
 	tables   []Table
 }
 
@@ -164,6 +166,12 @@ func (w *walker) impure(rule string) {
 	}
 }
 
+func (w *walker) unknown(rule string) {
+	if w.f.unknown == "" {
+		w.f.unknown = rule
+	}
+}
+
 func (w *walker) function(n *sqlparser.FuncExpr) {
 	name := n.Name.Lowered()
 	known := pureFunctions[name] || functionEffects[name] != effect{}
@@ -172,8 +180,7 @@ func (w *walker) function(n *sqlparser.FuncExpr) {
 		known = false
 	}
 	if !known && !w.pure[name] {
-		w.f.calls = true
-		w.impure(ruleImpure + name)
+		w.unknown(ruleImpure + name)
 	}
 }
 
@@ -212,9 +219,9 @@ func (w *walker) table(t sqlparser.TableName) {
 		w.server(ruleSystem)
 	}
 	for _, seen := range w.f.tables {
-		if seen == (Table{db, name}) {
+		if seen.Database == db && seen.Name == name {
 			return
 		}
 	}
-	w.f.tables = append(w.f.tables, Table{db, name})
+	w.f.tables = append(w.f.tables, Table{Database: db, Name: name})
 }

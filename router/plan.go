@@ -15,28 +15,33 @@ func (c Class) String() string { return [...]string{"write", "read", "session"}[
 type Kind uint8
 
 const (
-	KindPlain         Kind = iota // send it
-	KindSet                       // SET of session state that the server's trackers report
-	KindUse                       // USE db: Plan.Tables[0].Database
-	KindBegin                     // BEGIN, START TRANSACTION
-	KindBeginReadOnly             // START TRANSACTION READ ONLY
-	KindCommit                    // COMMIT, ROLLBACK and their CHAIN forms
-	KindRelease                   // COMMIT RELEASE, ROLLBACK RELEASE: the server closes the connection
-	KindKill                      // KILL [QUERY | CONNECTION] n: Plan.Kill; answered by Leat
-	KindLeatSet                   // SET leat.x = ...: Plan.Leat; answered by Leat
-	KindLeatShow                  // LEAT SHOW x: Plan.Leat; answered by Leat
-	KindLeatExplain               // LEAT EXPLAIN stmt: Plan.Leat; answered by Leat
-	KindTrackerSet                // SET session_track_*: Plan.Trackers, to be told to the client alone
-	KindLoadLocal                 // LOAD DATA LOCAL INFILE: the server will ask for a file
-	KindEmpty                     // nothing but comments and white space
-	KindDeallocate                // DEALLOCATE x, DEALLOCATE ALL: Plan.Deallocate (PostgreSQL)
-	KindDiscardAll                // DISCARD ALL (PostgreSQL)
+	KindPlain          Kind = iota // send it
+	KindSet                        // SET of session state that the server's trackers report
+	KindUse                        // USE db: Plan.Tables[0].Database
+	KindBegin                      // BEGIN, START TRANSACTION
+	KindBeginReadOnly              // START TRANSACTION READ ONLY
+	KindCommit                     // COMMIT, ROLLBACK and their CHAIN forms
+	KindRelease                    // COMMIT RELEASE, ROLLBACK RELEASE: the server closes the connection
+	KindKill                       // KILL [QUERY | CONNECTION] n: Plan.Kill; answered by Leat
+	KindLeatSet                    // SET leat.x = ...: Plan.Leat; answered by Leat
+	KindLeatShow                   // LEAT SHOW x: Plan.Leat; answered by Leat
+	KindLeatExplain                // LEAT EXPLAIN stmt: Plan.Leat; answered by Leat
+	KindTrackerSet                 // SET session_track_*: Plan.Trackers, to be told to the client alone
+	KindLoadLocal                  // LOAD DATA LOCAL INFILE: the server will ask for a file
+	KindEmpty                      // nothing but comments and white space
+	KindDeallocate                 // DEALLOCATE x, DEALLOCATE ALL: Plan.Deallocate (PostgreSQL)
+	KindDiscardAll                 // DISCARD ALL (PostgreSQL)
+	KindBeginReadWrite             // BEGIN that only the primary serves, whatever the session's default: READ WRITE, SERIALIZABLE
+	KindSetTx                      // SET TRANSACTION of the transaction that is open (PostgreSQL)
+	KindSetTxReadOnly              // SET TRANSACTION READ ONLY (PostgreSQL)
+	KindCopy                       // COPY FROM STDIN, COPY TO STDOUT: rows travel outside of frames for rows (PostgreSQL)
 )
 
 func (k Kind) String() string {
 	return [...]string{
 		"plain", "set", "use", "begin", "begin read only", "commit", "release", "kill",
 		"leat set", "leat show", "leat explain", "tracker set", "load local", "empty", "deallocate", "discard all",
+		"begin read write", "set transaction", "set transaction read only", "copy",
 	}[k]
 }
 
@@ -74,6 +79,10 @@ type Plan struct {
 	Pin string
 	// Unpin is the reason that this statement ends (UNLOCK TABLES ends PinLocks).
 	Unpin string
+	// MayUnpin is the reason that this statement may have ended, or not have begun: the server knows whether
+	// anything is left of it (PostgreSQL: CLOSE x, UNLISTEN x, pg_advisory_unlock, a failed pg_try_advisory_lock,
+	// DROP TABLE, DEALLOCATE x).
+	MayUnpin string
 
 	// Needs are the values of the last statement that this one reads (or, for LAST_INSERT_ID(expr), sets).
 	Needs Value
@@ -110,6 +119,8 @@ type Plan struct {
 	Taints bool
 	// Deallocate is the prepared statement that a KindDeallocate names; empty means all.
 	Deallocate string
+	// MixesTx is set when one of several statements begins or ends a transaction.
+	MixesTx bool
 
 	// Retriable is true when the statement may be sent again to any server of its role if no byte of a
 	// reply came: pure reads, also those that only the primary answers.
@@ -117,6 +128,10 @@ type Plan struct {
 
 	key   string // what the cache knows it by; empty if it isn't kept
 	proof proof
+	// calls are the functions that a session's catalog is asked about, and ifPure is the plan when it says that
+	// those which aren't the dialect's own do nothing; nil if there are none of them.
+	calls  []call
+	ifPure *Plan
 }
 
 // proof is what the parser has to do for a statement.
@@ -151,10 +166,13 @@ const (
 	PinDiagnostic = "found rows"
 	PinRun        = "unfinished run of messages" // PostgreSQL: a Flush without its Sync
 	PinListen     = "listen"
+	PinAdvisory   = "advisory lock"
+	PinHoldCursor = "cursor with hold"
+	PinSeed       = "seed of random()"
 )
 
-// Table is a table as a statement names it.
-type Table struct{ Database, Name string }
+// Table is a table as a statement names it. MySQL's have a database, PostgreSQL's a schema; empty if not named.
+type Table struct{ Database, Schema, Name string }
 
 // Hints are what a leading leat comment asks for. Empty strings are not given.
 type Hints struct {
@@ -189,8 +207,9 @@ type Scan struct {
 	// IN is one; the rows of a VALUES list behind the first are none if they are nothing but literals.
 	Literals []Literal
 
-	key  []byte
-	pass normalizer
+	key    []byte
+	pass   normalizer
+	pgPass pgNormalizer
 }
 
 // Literal is one literal of a statement. Raw aliases the statement's text: a string with its quotes
@@ -199,18 +218,34 @@ type Literal struct {
 	Raw []byte
 }
 
-// begin readies the scratch for a pass.
+// begin readies the scratch for a pass over a MySQL statement.
 func (s *Scan) begin(limit int) *normalizer {
-	if cap(s.Normalized) > maxScratch {
-		s.Normalized, s.key = nil, nil
-	}
-	if cap(s.Literals) > maxScratch/16 {
-		s.Literals = nil
-	}
+	s.trim()
 	s.pass = normalizer{out: s.Normalized[:0], literals: s.Literals[:0], limit: limit}
 	return &s.pass
 }
 
 func (s *Scan) end(n *normalizer) {
 	s.Normalized, s.Literals = n.out, n.literals
+}
+
+// beginPg and endPg are the same for PostgreSQL.
+func (s *Scan) beginPg(limit int) *pgNormalizer {
+	s.trim()
+	s.pgPass = pgNormalizer{out: s.Normalized[:0], literals: s.Literals[:0], limit: limit}
+	return &s.pgPass
+}
+
+func (s *Scan) endPg(n *pgNormalizer) {
+	s.Normalized, s.Literals = n.out, n.literals
+}
+
+// trim lets go of what only a large statement needs.
+func (s *Scan) trim() {
+	if cap(s.Normalized) > maxScratch {
+		s.Normalized, s.key = nil, nil
+	}
+	if cap(s.Literals) > maxScratch/16 {
+		s.Literals = nil
+	}
 }

@@ -92,9 +92,15 @@ func (c *planCache) put(p *Plan) {
 func (p *Plan) cost() int {
 	n := planOverhead + len(p.key)
 	for _, t := range p.Tables {
-		n += int(unsafe.Sizeof(t)) + len(t.Database) + len(t.Name)
+		n += int(unsafe.Sizeof(t)) + len(t.Database) + len(t.Schema) + len(t.Name)
 	}
-	return n + 64*len(p.Bare) + 48*(len(p.Trackers)+len(p.Untracked))
+	for _, c := range p.calls {
+		n += int(unsafe.Sizeof(c)) + len(c.schema) + len(c.name)
+	}
+	if p.ifPure != nil {
+		n += planOverhead
+	}
+	return n + 64*len(p.Bare) + 48*(len(p.Trackers)+len(p.Untracked)+len(p.Resets))
 }
 
 func (c *planCache) stats() Stats {

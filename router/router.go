@@ -16,6 +16,10 @@ type Facts struct {
 	Flavor   wire.Flavor
 	Database string
 	Mode     Mode
+	// Catalog tells what the functions of the session's database do, and Schemas are the schemas that it searches
+	// for them, in order (PostgreSQL). Without a catalog every function that isn't PostgreSQL's own may write.
+	Catalog *wire.Catalog
+	Schemas []string
 }
 
 // Mode is how the server reads the bytes of a statement in this session.
@@ -24,6 +28,7 @@ type Mode = wire.Mode
 const (
 	AnsiQuotes         = wire.AnsiQuotes
 	NoBackslashEscapes = wire.NoBackslashEscapes
+	BackslashEscapes   = wire.BackslashEscapes
 	UnsafeCharset      = wire.UnsafeCharset
 	MultiStatements    = wire.MultiStatements
 	Serializable       = wire.Serializable
@@ -59,7 +64,8 @@ const (
 // Router plans and routes statements. It is safe for concurrent use.
 type Router struct {
 	maxParse  int
-	parser    *queryParser
+	mysql     dialect
+	postgres  dialect
 	plans     *planCache
 	misrouted *textSet
 }
@@ -70,6 +76,7 @@ func New(cfg Config) (*Router, error) {
 	if err != nil {
 		return nil, err
 	}
+	prover := pgProver{pure: parser.pure}
 	if cfg.PlanCacheBytes <= 0 {
 		cfg.PlanCacheBytes = defaultPlanCacheBytes
 	}
@@ -78,7 +85,8 @@ func New(cfg Config) (*Router, error) {
 	}
 	return &Router{
 		maxParse:  cfg.MaxParse,
-		parser:    parser,
+		mysql:     mysqlDialect{parser},
+		postgres:  postgresDialect{prover},
 		plans:     newPlanCache(cfg.PlanCacheBytes),
 		misrouted: newTextSet(),
 	}, nil
@@ -88,26 +96,28 @@ func New(cfg Config) (*Router, error) {
 // session if it may change its state. The plan is shared and must not be changed. s is the session's
 // scratch: it holds the literals of this statement until the next call with it.
 func (r *Router) Plan(sql []byte, f *Facts, s *Scan) *Plan {
-	n := s.begin(r.maxParse)
-	n.run(sql, f.Mode)
-	s.end(n)
-	if d := n.doubts(sql, f.Mode); d != readable {
-		return r.unreadable(n, s, d)
+	d := r.dialectOf(f.Flavor)
+	t := d.scan(sql, f.Mode, s, r.maxParse)
+	if how := doubts(d, &t, sql, f.Mode); how != readable {
+		return r.unreadable(d, s, how)
 	}
-	if n.tooLong {
-		return longPlan(n, sql)
+	if t.tooLong {
+		return longPlan(d, &t, sql, f.Mode)
 	}
-	s.key = appendKey(s.key[:0], n.out, f)
+	s.key = appendKey(s.key[:0], t.out, d, f)
 	if p := r.plans.get(s.key); p != nil {
-		return p
+		return p.under(f)
 	}
-	p := r.makePlan(sql, f, n)
+	p := r.makePlan(d, sql, f, &t, s.Literals)
 	if p.Leat == (LeatCommand{}) {
 		p.key = string(s.key)
-		p.Text = p.key[:len(n.out)]
+		p.Text = p.key[:len(t.out)]
+		if p.ifPure != nil {
+			p.ifPure.key, p.ifPure.Text = p.key, p.Text
+		}
 		r.plans.put(p)
 	}
-	return p
+	return p.under(f)
 }
 
 // Misrouted remembers that a replica refused a statement of this plan because it writes. From then on
@@ -116,6 +126,7 @@ func (r *Router) Misrouted(p *Plan) *Plan {
 	r.misrouted.add(p.Text)
 	again := *p
 	again.Class, again.Retriable, again.Rule = ClassWrite, false, ruleMisrouted
+	again.calls, again.ifPure = nil, nil
 	if p.key != "" {
 		r.plans.put(&again)
 	}
@@ -135,15 +146,16 @@ const ruleMisrouted = "a replica refused it as a write"
 const (
 	keySerializable byte = 1 << iota
 	keySystemDatabase
+	keyPostgres
 )
 
 // appendKey makes what tells plans apart: the text and the facts that change a plan.
-func appendKey(key, text []byte, f *Facts) []byte {
-	var flags byte
+func appendKey(key, text []byte, d dialect, f *Facts) []byte {
+	flags := d.flag()
 	if f.Mode&Serializable != 0 {
 		flags |= keySerializable
 	}
-	if isSystemDatabase(f.Database) {
+	if flags&keyPostgres == 0 && isSystemDatabase(f.Database) {
 		flags |= keySystemDatabase
 	}
 	return append(append(key, text...), flags)

@@ -8,6 +8,8 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+
+	"leat/proxy/wire"
 )
 
 var update = flag.Bool("update", false, "rewrite the scenario files in testdata with what the router says")
@@ -16,13 +18,25 @@ var update = flag.Bool("update", false, "rewrite the scenario files in testdata 
 // double quote, and below it what the router makes of it. A line that begins with @ sets the facts
 // for the statements that follow.
 func TestScenarios(t *testing.T) {
-	files, err := filepath.Glob("testdata/*.txt")
+	for _, dir := range []string{mysqlScenarios, postgresScenarios} {
+		for _, file := range scenarioFiles(t, dir) {
+			t.Run(strings.TrimSuffix(file, ".txt"), func(t *testing.T) { runScenarios(t, file) })
+		}
+	}
+}
+
+// Where the scenarios of a dialect are.
+const (
+	mysqlScenarios    = "testdata"
+	postgresScenarios = "testdata/postgres"
+)
+
+func scenarioFiles(t testing.TB, dir string) []string {
+	files, err := filepath.Glob(dir + "/*.txt")
 	if err != nil || len(files) == 0 {
 		t.Fatalf("no scenario files: %v", err)
 	}
-	for _, file := range files {
-		t.Run(strings.TrimSuffix(filepath.Base(file), ".txt"), func(t *testing.T) { runScenarios(t, file) })
-	}
+	return files
 }
 
 func runScenarios(t *testing.T, file string) {
@@ -98,11 +112,19 @@ func parseFacts(t *testing.T, s string) Facts {
 	f := Facts{Database: "app"}
 	modes := map[string]Mode{
 		"ansi": AnsiQuotes, "nobackslash": NoBackslashEscapes, "unsafe": UnsafeCharset,
-		"multi": MultiStatements, "serializable": Serializable,
+		"multi": MultiStatements, "serializable": Serializable, "backslash": BackslashEscapes,
 	}
 	for _, w := range strings.Fields(s) {
 		if db, ok := strings.CutPrefix(w, "database="); ok {
 			f.Database = db
+			continue
+		}
+		switch w {
+		case "postgres":
+			f.Flavor = wire.FlavorPostgres
+			continue
+		case "catalog":
+			f.Catalog, f.Schemas = testCatalog, []string{"app", "public"}
 			continue
 		}
 		m, ok := modes[w]
@@ -113,6 +135,18 @@ func parseFacts(t *testing.T, s string) Facts {
 	}
 	return f
 }
+
+// testCatalog is what the scenarios' database says of its functions.
+var testCatalog = wire.NewCatalog(1, map[wire.Function]wire.Volatility{
+	{Schema: "public", Name: "stable_fn"}:  wire.Harmless,
+	{Schema: "public", Name: "mixed_fn"}:   wire.Volatile,
+	{Schema: "app", Name: "stable_fn"}:     wire.Harmless,
+	{Schema: "app", Name: "hidden"}:        wire.Volatile,
+	{Schema: "public", Name: "hidden"}:     wire.Harmless,
+	{Schema: "other", Name: "stable_only"}: wire.Harmless,
+	{Schema: "public", Name: "upper"}:      wire.Volatile,
+	{Schema: "public", Name: "lower"}:      wire.Harmless,
+})
 
 // describe writes a plan as a scenario file shows it: only what isn't usual.
 func describe(p *Plan, s *Scan) string {
@@ -127,6 +161,13 @@ func describe(p *Plan, s *Scan) string {
 	add(p.Kind != KindPlain, "kind %s", p.Kind)
 	add(p.Pin != "", "pin %s", p.Pin)
 	add(p.Unpin != "", "unpin %s", p.Unpin)
+	add(p.MayUnpin != "", "may unpin %s", p.MayUnpin)
+	add(p.Untracked != nil && s.pgPass.sql != nil, "learn %v", p.Untracked)
+	add(p.Resets != nil, "resets %v", p.Resets)
+	add(p.ResetsAll, "resets all")
+	add(p.Taints, "taints")
+	add(p.MixesTx && s.pgPass.sql != nil, "mixes transactions")
+	add(p.Deallocate != "", "deallocates %s", p.Deallocate)
 	add(p.Needs != 0, "needs %s", valueNames(p.Needs))
 	add(p.Bare != nil, "bare %v %q", p.Bare, p.BareNames)
 	add(p.SetsInsertID, "sets the insert id")
@@ -167,11 +208,7 @@ func valueNames(v Value) string {
 func tableNames(tables []Table) string {
 	var names []string
 	for _, t := range tables {
-		name := t.Name
-		if t.Database != "" {
-			name = t.Database + "." + t.Name
-		}
-		names = append(names, name)
+		names = append(names, strings.TrimPrefix(t.Database+t.Schema+"."+t.Name, "."))
 	}
 	return strings.Join(names, ", ")
 }

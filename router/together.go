@@ -12,10 +12,12 @@ func Together(p, q *Plan) *Plan {
 	}
 	all, next := *p, *q
 	all.Trackers, all.Untracked = slices.Clone(p.Trackers), slices.Clone(p.Untracked)
+	all.Resets = slices.Clone(p.Resets)
 	all.batch()
 	next.batch()
 	all.absorb(&next)
 	all.Text, all.Digest, all.key = textTogether, digest(textTogether), ""
+	all.calls, all.ifPure = nil, nil
 	all.Statements = p.Statements + q.Statements
 	return &all
 }

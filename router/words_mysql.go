@@ -148,6 +148,9 @@ func start(s stmt, p *Plan) {
 		if s.words(i, "READ", "ONLY") {
 			p.Kind = KindBeginReadOnly
 		}
+		if s.words(i, "READ", "WRITE") {
+			p.Kind = KindBeginReadWrite
+		}
 	}
 }
 
