@@ -258,4 +258,19 @@ func FuzzParseVerifier(f *testing.F) {
 	})
 }
 
+// BenchmarkScramServer is what checking a client costs once its user's keys are known.
+func BenchmarkScramServer(b *testing.B) {
+	secret := rfcServer().secret
+	b.ReportAllocs()
+	for b.Loop() {
+		s := &scramServer{secret: secret, nonce: rfcServerNonce}
+		if _, err := s.first(rfcFirst); err != nil {
+			b.Fatal(err)
+		}
+		if _, ok, err := s.final(rfcFinal); !ok || err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
 func b64(b []byte) string { return base64.StdEncoding.EncodeToString(b) }
