@@ -16,6 +16,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"leat/proxy/backend"
+	"leat/shard"
 )
 
 // Bounds of what check asks of servers.
@@ -123,7 +124,7 @@ func (r *report) shard(i int, s *backend.ShardStatus, named string, servers []ba
 func (r *report) flavors(targets []*target) {
 	versions := map[string][]string{}
 	for _, t := range targets {
-		if t.seen.Version != "" {
+		if t.seen.Version != "" && t.dialect == shard.MySQL {
 			versions[t.flavor()] = append(versions[t.flavor()], t.address)
 		}
 	}
@@ -142,13 +143,14 @@ func (r *report) logins(ctx context.Context, targets []*target) {
 	var mu sync.Mutex // guards r
 	var g errgroup.Group
 	g.SetLimit(probesAtATime)
+	dialers, _ := dialects()
 	for _, t := range targets {
 		if !t.up() {
 			continue
 		}
 		for _, l := range t.logins {
 			g.Go(func() error {
-				if err := t.logIn(ctx, l); err != nil {
+				if err := t.logIn(ctx, dialers[t.dialect], l); err != nil {
 					mu.Lock()
 					defer mu.Unlock()
 					r.found.add(t.path, "%s: %v", t.address, err)
@@ -172,7 +174,7 @@ func (l *loaded) targets() []*target {
 	var all []*target
 	for i, s := range l.backend.Shards {
 		one := func(path, address string) {
-			all = append(all, &target{path: path, address: address, tls: s.TLS, logins: logins})
+			all = append(all, &target{path: path, address: address, dialect: s.Dialect, tls: s.TLS, logins: logins})
 		}
 		one(fmt.Sprintf("shards[%d].primary", i), s.Primary)
 		for j, r := range s.Replicas {

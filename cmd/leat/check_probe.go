@@ -4,18 +4,13 @@ package main
 import (
 	"context"
 	"crypto/tls"
-	"database/sql"
 	"fmt"
 	"log/slog"
-	"net"
 	"strings"
 	"time"
 
-	"github.com/go-sql-driver/mysql"
-
 	"leat/proxy/backend"
 	"leat/proxy/wire"
-	"leat/proxy/wire/mysqlwire"
 	"leat/shard"
 )
 
@@ -23,6 +18,7 @@ import (
 type target struct {
 	path    string // where it is in the config
 	address string
+	dialect shard.Dialect
 	tls     *tls.Config
 	logins  []login
 	seen    *backend.ServerStatus
@@ -44,7 +40,8 @@ func (t *target) flavor() string {
 
 // look has every server probed once, by what leat serve has it probed by.
 func (l *loaded) look(ctx context.Context) ([]backend.ServerStatus, []backend.ShardStatus, error) {
-	b, err := backend.New(l.backend, map[shard.Dialect]wire.Dialer{shard.MySQL: mysqlwire.NewDialer()}, slog.New(slog.DiscardHandler))
+	dialers, _ := dialects()
+	b, err := backend.New(l.backend, dialers, slog.New(slog.DiscardHandler))
 	if err != nil {
 		return nil, nil, err
 	}
@@ -66,25 +63,19 @@ func (l *loaded) look(ctx context.Context) ([]backend.ServerStatus, []backend.Sh
 }
 
 // logIn tries one login.
-func (t *target) logIn(ctx context.Context, l login) error {
-	c := mysql.NewConfig()
-	c.User, c.Passwd, c.Net, c.Addr = l.name, l.password, "tcp", t.address
-	c.Timeout, c.ReadTimeout, c.Logger = 5*time.Second, 10*time.Second, &mysql.NopLogger{}
-	if t.tls != nil {
-		c.TLS = t.tls.Clone()
-		if host, _, err := net.SplitHostPort(t.address); err == nil && c.TLS.ServerName == "" {
-			c.TLS.ServerName = host
-		}
+func (t *target) logIn(ctx context.Context, d wire.Dialer, l login) error {
+	ctx, cancel := context.WithTimeout(ctx, logInTime)
+	defer cancel()
+	database := ""
+	if t.dialect == shard.Postgres {
+		database = "postgres" // there is one on every server
 	}
-	connector, err := mysql.NewConnector(c)
-	if err != nil {
-		return err
-	}
-	db := sql.OpenDB(connector)
-	defer db.Close()
-	conn, err := db.Conn(ctx)
+	conn, err := d.Dial(ctx, t.address, wire.Login{User: l.name, Password: l.password, Database: database, TLS: t.tls})
 	if err != nil {
 		return fmt.Errorf("%s (%s) can't log in: %w", l.whose, l.name, err)
 	}
 	return conn.Close()
 }
+
+// logInTime bounds one log-in.
+const logInTime = 10 * time.Second

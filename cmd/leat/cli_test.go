@@ -46,7 +46,7 @@ func TestCommandLine(t *testing.T) {
 		{name: "no such user", args: []string{"explain", "-c", good, "--user", "x", "SELECT 1"}, err: []string{`no user "x"`}},
 		{name: "nothing", args: []string{"explain", "-c", good, "/* nothing */ ;"}, err: []string{"there is no statement to explain; give one: leat explain"}},
 		{name: "no such hint", args: []string{"explain", "-c", good, "/* leat: consistency=bounded */ SELECT 1"}, err: []string{"the leat comment's consistency must be eventual or session"}},
-		{name: "no such flavor", args: []string{"explain", "-c", good, "--flavor", "x", "SELECT 1"}, err: []string{"mysql or mariadb"}},
+		{name: "no such flavor", args: []string{"explain", "-c", good, "--flavor", "x", "SELECT 1"}, err: []string{"mysql, mariadb or postgres"}},
 		{name: "no such demo", args: []string{"demo", "--flavor", "oracle"}, err: []string{"give --flavor mysql or mariadb"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {

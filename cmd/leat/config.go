@@ -11,6 +11,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"leat/shard"
 )
 
 // config is the file as written. A nil pointer or a zero value takes the default of docs/config.md.
@@ -33,8 +35,21 @@ type config struct {
 }
 
 type listenConfig struct {
-	MySQL string `yaml:"mysql"`
-	Admin string `yaml:"admin"`
+	MySQL    string `yaml:"mysql"`
+	Postgres string `yaml:"postgres"`
+	Admin    string `yaml:"admin"`
+}
+
+// port is where clients of one dialect connect.
+type port struct {
+	dialect shard.Dialect
+	key     string // in the config
+	address string // empty: not served
+}
+
+// ports are those of all dialects.
+func (l listenConfig) ports() []port {
+	return []port{{shard.MySQL, "listen.mysql", l.MySQL}, {shard.Postgres, "listen.postgres", l.Postgres}}
 }
 
 type tlsConfig struct {

@@ -3,6 +3,7 @@
 package main
 
 import (
+	"cmp"
 	"crypto/tls"
 	"crypto/x509"
 	"fmt"
@@ -92,17 +93,34 @@ func (b *builder) lastWord(l *loaded) {
 }
 
 func (b *builder) listen(c *config, token string) {
-	if c.Listen.MySQL == "" {
-		b.found.add("listen.mysql", "where clients connect is needed; write mysql: 127.0.0.1:6033, or a unix socket's path")
-	} else {
-		b.listenAddress("listen.mysql", c.Listen.MySQL)
-	}
+	b.clientPorts(c)
 	if c.Listen.Admin == "" {
 		return
 	}
 	b.listenAddress("listen.admin", c.Listen.Admin)
 	if token == "" && !b.found.has("listen.admin") && !b.found.has("admin") && !isLocal(c.Listen.Admin) {
 		b.found.add("listen.admin", "%s can be reached from other machines; set admin.token_file too, or listen on 127.0.0.1", c.Listen.Admin)
+	}
+}
+
+// clientPorts checks that the clients of each shard have a port, and each port a shard.
+func (b *builder) clientPorts(c *config) {
+	shards := map[string]bool{}
+	for _, s := range c.Shards {
+		shards[cmp.Or(s.Dialect, shard.MySQL.String())] = true
+	}
+	examples := map[shard.Dialect]string{shard.MySQL: "127.0.0.1:6033", shard.Postgres: "127.0.0.1:6432"}
+	for _, p := range c.Listen.ports() {
+		d := p.dialect.String()
+		switch {
+		case p.address != "":
+			b.listenAddress(p.key, p.address)
+			if !shards[d] && len(shards) > 0 {
+				b.found.add(p.key, "no shard has dialect %s; leave the port out, or give a shard dialect: %s", d, d)
+			}
+		case shards[d] || len(shards) == 0 && p.dialect == shard.MySQL:
+			b.found.add(p.key, "where clients connect is needed; write %s: %s, or a unix socket's path", d, examples[p.dialect])
+		}
 	}
 }
 

@@ -52,15 +52,11 @@ func (b *builder) backend(c *config) backend.Config {
 }
 
 func (b *builder) shard(path string, s *shardConfig, addresses map[string]string) backend.ShardConfig {
-	if s.Dialect == "postgres" {
-		b.found.add(path+".dialect", "this version of Leat serves mysql only")
-	} else {
-		b.oneOf(path+".dialect", s.Dialect, "mysql", "mysql")
-	}
+	b.oneOf(path+".dialect", s.Dialect, "mysql", "mysql", "postgres")
 	b.oneOf(path+".balance", s.Balance, "least_connections",
 		"least_connections", "random", "round_robin", "weighted_round_robin", "fastest")
 	out := backend.ShardConfig{
-		ID: shard.ID(s.Name), Dialect: shard.MySQL, Balance: s.Balance,
+		ID: shard.ID(s.Name), Dialect: s.dialect(), Balance: s.Balance,
 		Primary:  s.Primary,
 		PoolSize: b.count(path+".pool.size", s.Pool.Size, 1, 100_000),
 		MaxLag:   orNegative(s.MaxLag), // 0: every read to the primary
@@ -80,6 +76,13 @@ func (b *builder) shard(path string, s *shardConfig, addresses map[string]string
 		out.TLS = b.serverTLS(path+".tls", s.TLS)
 	}
 	return out
+}
+
+func (s *shardConfig) dialect() shard.Dialect {
+	if s.Dialect == shard.Postgres.String() {
+		return shard.Postgres
+	}
+	return shard.MySQL
 }
 
 // server checks one address and that no other server has it.
@@ -155,7 +158,7 @@ func (b *builder) monitor(m *monitorConfig) backend.Monitor {
 func (b *builder) owners(c *config) (map[shard.ID]shard.Dialect, map[string]shard.ID) {
 	shards, databases := map[shard.ID]shard.Dialect{}, map[string]shard.ID{}
 	for _, s := range c.Shards {
-		shards[shard.ID(s.Name)] = shard.MySQL
+		shards[shard.ID(s.Name)] = s.dialect()
 	}
 	for _, name := range slices.Sorted(maps.Keys(c.Databases)) {
 		id := shard.ID(c.Databases[name].Shard)

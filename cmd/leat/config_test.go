@@ -128,8 +128,11 @@ func TestConfigProblems(t *testing.T) {
 		{"not built", minimal + "tenants: {acme: s1}\ncache: {size: 1MiB}\nstore: {file: x}\n", []string{
 			"leat.yaml:5: tenants: unknown key; known here: listen", "leat.yaml:6: cache: unknown key", "leat.yaml:7: store: unknown key",
 		}},
-		{"postgres", strings.Replace(minimal, "listen: {", "listen: {postgres: \":1\", ", 1), []string{"leat.yaml:1: listen.postgres: unknown key; known here: mysql, admin"}},
-		{"dialect", strings.Replace(minimal, "name: main,", "name: main, dialect: postgres,", 1), []string{"leat.yaml:4: shards[0].dialect: this version of Leat serves mysql only"}},
+		{"postgres", strings.Replace(minimal, "listen: {", "listen: {postgres: \":1\", ", 1), []string{"leat.yaml:1: listen.postgres: no shard has dialect postgres"}},
+		{"dialect", strings.Replace(minimal, "name: main,", "name: main, dialect: postgres,", 1), []string{
+			"leat.yaml:1: listen.mysql: no shard has dialect mysql; leave the port out", "leat.yaml:1: listen.postgres: where clients connect is needed",
+		}},
+		{"no such dialect", strings.Replace(minimal, "name: main,", "name: main, dialect: oracle,", 1), []string{`leat.yaml:4: shards[0].dialect: "oracle"`}},
 		{"numbers", minimal + "limits:\n  clients: many\n  packet: 3MB\n  digests: 5\n", []string{
 			`leat.yaml:6: limits.clients: "many" is not a whole number`,
 			`leat.yaml:7: limits.packet: "3MB" is not a size; write bytes, or a number with KiB, MiB or GiB: 64MiB`,

@@ -37,7 +37,11 @@ func (c control) Status() admin.Status {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	out.Listen = []string{c.current.listen.MySQL}
+	for _, p := range c.current.listen.ports() {
+		if p.address != "" {
+			out.Listen = append(out.Listen, p.address)
+		}
+	}
 	out.MapVersion = c.version
 	out.Config = admin.ConfigState{File: c.path, Loaded: c.at, Failed: c.failed}
 	out.Clients.Max = c.current.maxClients()

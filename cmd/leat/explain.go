@@ -2,6 +2,7 @@
 package main
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -52,7 +53,7 @@ func explainCommand() *cobra.Command {
 	configFlag(cmd, &path)
 	cmd.Flags().StringVar(&user, "user", "", "the user who would send it (default: one of class online)")
 	cmd.Flags().StringVar(&database, "database", "", "the session's current database")
-	cmd.Flags().StringVar(&flavor, "flavor", "mysql", "what the servers are: mysql or mariadb")
+	cmd.Flags().StringVar(&flavor, "flavor", "", "what the servers are: mysql, mariadb or postgres (default: by the dialect of the database's shard)")
 	cmd.Flags().BoolVar(&asJSON, "json", false, "answer in JSON")
 	return cmd
 }
@@ -63,18 +64,21 @@ func (l *loaded) explain(user, database, flavor, sql string) (*explained, error)
 		return nil, err
 	}
 	facts := &router.Facts{Database: database, Flavor: wire.FlavorMySQL}
-	switch flavor {
-	case "mysql":
-	case "mariadb":
-		facts.Flavor = wire.FlavorMariaDB
-	default:
-		return nil, fmt.Errorf("flavor %q is not known; give --flavor mysql or mariadb", flavor)
-	}
-	r, err := router.New(l.router)
+	m, err := l.newMap(1)
 	if err != nil {
 		return nil, err
 	}
-	m, err := l.newMap(1)
+	d := m.DialectOf(database)
+	switch cmp.Or(flavor, d.String()) {
+	case "mysql":
+	case "mariadb":
+		facts.Flavor = wire.FlavorMariaDB
+	case "postgres":
+		facts.Flavor = wire.FlavorPostgres
+	default:
+		return nil, fmt.Errorf("flavor %q is not known; give --flavor mysql, mariadb or postgres", flavor)
+	}
+	r, err := router.New(l.router)
 	if err != nil {
 		return nil, err
 	}
@@ -85,7 +89,7 @@ func (l *loaded) explain(user, database, flavor, sql string) (*explained, error)
 	case plan.Hints.Err != "":
 		return nil, errors.New(plan.Hints.Err)
 	}
-	want := &router.Want{Dialect: m.DialectOf(database), Database: database, Class: class, ReadOnlyTx: plan.Kind == router.KindBeginReadOnly}
+	want := &router.Want{Dialect: d, Database: database, Class: class, ReadOnlyTx: plan.Kind == router.KindBeginReadOnly}
 	route, err := r.Route(plan, want, m)
 	if err != nil {
 		return nil, fmt.Errorf("%w; give --database, or list the database in the config", err)

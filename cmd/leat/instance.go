@@ -17,6 +17,7 @@ import (
 	"leat/proxy/backend"
 	"leat/proxy/wire"
 	"leat/proxy/wire/mysqlwire"
+	"leat/proxy/wire/pgwire"
 	"leat/router"
 	"leat/shard"
 )
@@ -57,19 +58,26 @@ func newInstance(path string, l *loaded, log *slog.Logger, level *slog.LevelVar)
 	if in.router, err = router.New(l.router); err != nil {
 		return nil, err
 	}
-	dialer := mysqlwire.NewDialer()
-	if in.backend, err = backend.New(l.backend, map[shard.Dialect]wire.Dialer{shard.MySQL: dialer}, log); err != nil {
+	dialers, acceptors := dialects()
+	if in.backend, err = backend.New(l.backend, dialers, log); err != nil {
 		return nil, err
 	}
 	in.proxy, err = proxy.New(l.proxy, proxy.Deps{
 		Backend: in.backend, Router: in.router, Map: m, Log: log,
-		Acceptors: map[shard.Dialect]wire.Acceptor{shard.MySQL: mysqlwire.NewAcceptor(dialer)},
+		Acceptors: acceptors,
 	})
 	if err != nil {
 		return nil, err
 	}
 	in.admin = admin.New(control{in}, l.token, log)
 	return in, nil
+}
+
+// dialects are the codecs of all dialects: for servers, and for clients.
+func dialects() (map[shard.Dialect]wire.Dialer, map[shard.Dialect]wire.Acceptor) {
+	mysql, postgres := mysqlwire.NewDialer(), pgwire.NewDialer()
+	return map[shard.Dialect]wire.Dialer{shard.MySQL: mysql, shard.Postgres: postgres},
+		map[shard.Dialect]wire.Acceptor{shard.MySQL: mysqlwire.NewAcceptor(mysql), shard.Postgres: pgwire.NewAcceptor()}
 }
 
 // Reload reads the config again, and puts it in force if nothing is wrong with it.
@@ -141,8 +149,11 @@ func (in *instance) swap(next *loaded, r *router.Router, m *shard.Map) error {
 func fixed(path string, now, next *loaded) error {
 	found := &problems{file: path, lines: next.lines}
 	const how = "it can't change at a reload; start a new leat serve, which shares the port, and then stop this one"
-	if now.listen.MySQL != next.listen.MySQL {
-		found.add("listen.mysql", how)
+	after := next.listen.ports()
+	for i, p := range now.listen.ports() {
+		if p != after[i] {
+			found.add(p.key, how)
+		}
 	}
 	if now.listen.Admin != next.listen.Admin {
 		found.add("listen.admin", how)

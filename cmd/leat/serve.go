@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
+	"sync"
 	"syscall"
 	"time"
 
@@ -64,11 +65,22 @@ func newLogger(w io.Writer, json bool, level *slog.LevelVar) *slog.Logger {
 // Run serves until a signal, the admin API or ctx asks it to stop, and then drains. The error says why it
 // couldn't serve; a drain that had to cut clients off is none.
 func (in *instance) Run(ctx context.Context, signals <-chan os.Signal) error {
-	sql, err := listen(ctx, in.current.listen.MySQL, clientSocket)
-	if err != nil {
-		return err
+	var doors []door
+	defer func() {
+		for _, d := range doors {
+			d.Close()
+		}
+	}()
+	for _, p := range in.current.listen.ports() {
+		if p.address == "" {
+			continue
+		}
+		l, err := listen(ctx, p.address, clientSocket)
+		if err != nil {
+			return err
+		}
+		doors = append(doors, door{l, p.dialect})
 	}
-	defer sql.Close()
 	life, end := context.WithCancel(context.WithoutCancel(ctx)) // a drain outlives ctx
 	defer end()
 	g, life := errgroup.WithContext(life)
@@ -84,16 +96,24 @@ func (in *instance) Run(ctx context.Context, signals <-chan os.Signal) error {
 	g.Go(func() error { return in.backend.Run(life) })
 	g.Go(func() error { return in.proxy.Run(life) })
 	g.Go(func() error { in.watchServers(life); return nil })
-	g.Go(func() error { return in.serveClients(life, sql) })
-	g.Go(func() error { sql.Offer(life); return nil })
+	g.Go(func() error { return in.serveClients(life, doors) })
+	for _, d := range doors {
+		g.Go(func() error { d.Offer(life); return nil })
+	}
 	in.await(ctx, life, signals)
-	in.drain(sql)
+	in.drain(doors)
 	end()
 	return g.Wait()
 }
 
-// serveClients opens the SQL port to clients once the servers have been looked at.
-func (in *instance) serveClients(ctx context.Context, l *listener) error {
+// door is a port for the clients of one dialect.
+type door struct {
+	*listener
+	dialect shard.Dialect
+}
+
+// serveClients opens the SQL ports to clients once the servers have been looked at.
+func (in *instance) serveClients(ctx context.Context, doors []door) error {
 	first, cancel := context.WithTimeout(ctx, firstProbe)
 	defer cancel()
 	if err := in.backend.Ready(first); err != nil && ctx.Err() == nil {
@@ -103,9 +123,16 @@ func (in *instance) serveClients(ctx context.Context, l *listener) error {
 		return nil // stopped before it began
 	}
 	in.serving.Store(true)
-	in.log.Info("serving", slog.String("version", ownVersion()), slog.String("address", cmp.Or(l.path, l.Addr().String())), slog.Int("pid", os.Getpid()))
+	for _, d := range doors {
+		in.log.Info("serving", slog.String("version", ownVersion()), slog.String("dialect", d.dialect.String()),
+			slog.String("address", cmp.Or(d.path, d.Addr().String())), slog.Int("pid", os.Getpid()))
+	}
 	notify("READY=1")
-	if err := in.proxy.Serve(ctx, l, shard.MySQL); err != nil {
+	var g errgroup.Group
+	for _, d := range doors {
+		g.Go(func() error { return in.proxy.Serve(ctx, d, d.dialect) })
+	}
+	if err := g.Wait(); err != nil {
 		return fmt.Errorf("serving clients: %w", err)
 	}
 	return nil
@@ -133,7 +160,7 @@ func (in *instance) await(ctx, life context.Context, signals <-chan os.Signal) {
 }
 
 // drain lets no new clients in and lets transactions end.
-func (in *instance) drain(l *listener) {
+func (in *instance) drain(doors []door) {
 	in.draining.Store(true) // readiness first, so that load balancers look elsewhere
 	notify("STOPPING=1")
 	in.mu.Lock()
@@ -141,11 +168,15 @@ func (in *instance) drain(l *listener) {
 	in.mu.Unlock()
 	began := time.Now()
 	in.log.Info("draining", slog.Int("clients", in.proxy.Stats().ClientsNow), slog.Duration("at most", bound))
-	if in.serving.Load() {
-		l.Stop()
-	} else {
-		l.Close()
+	var stops sync.WaitGroup
+	for _, d := range doors {
+		if in.serving.Load() {
+			stops.Go(d.Stop)
+		} else {
+			d.Close()
+		}
 	}
+	stops.Wait()
 	ctx, cancel := context.WithTimeout(context.Background(), bound)
 	defer cancel()
 	if err := in.proxy.Drain(ctx); err != nil {
