@@ -455,3 +455,16 @@ func TestParseBool(t *testing.T) {
 		}
 	}
 }
+
+func FuzzAccept(f *testing.F) {
+	f.Add([]byte("\x00\x00\x00\x08\x04\xd2\x16\x2f"))
+	f.Add([]byte(untyped(codeCancelRequest, "\x00\x00\x00\x07keys")))
+	f.Add([]byte(untyped(version32+1, "_pq_.x\x00\x00options\x00-c a=b\x00"+userApp) + sasl(scramSHA256, "n,,n=,r=abc") + typed(reqPassword, "c=biws,r=abc,p=")))
+	ac := NewAcceptor()
+	f.Fuzz(func(t *testing.T, b []byte) {
+		c, _, err := ac.Accept(scriptedConn{readOnlyConn{r: bytes.NewReader(b)}}, welcome("app", wire.Credential{Password: "geheim"}))
+		if err == nil || c != nil {
+			t.Fatalf("%q was let in", b)
+		}
+	})
+}

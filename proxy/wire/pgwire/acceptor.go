@@ -225,6 +225,7 @@ func (c *Client) Admit(g *wire.Greeting, now *wire.State) error {
 		key = key[:min(len(key), keySize30)]
 	}
 	c.out.Write(appendReady(appendKeyData(b, w.ID, key), wire.TxIdle))
+	c.accepted = nil // an idle client holds no more than it needs
 	return c.Flush()
 }
 

@@ -43,11 +43,15 @@ func answerDefaults(nc net.Conn) {
 	if err != nil || kind != reqQuery {
 		return
 	}
-	in.discard(p)
-	row := []byte{0, 3}
-	for _, v := range []string{"serializable", "on", "60000"} {
+	values := map[string]string{"default_transaction_isolation": "serializable", settingReadOnly: "on"}
+	var row []byte
+	asked := strings.Split(string(p), "current_setting('")[1:]
+	for _, name := range asked {
+		v := values[name[:strings.IndexByte(name, '\'')]]
 		row = append(append(row, 0, 0, 0, byte(len(v))), v...)
 	}
+	row = append([]byte{0, byte(len(asked))}, row...)
+	in.discard(p)
 	b := appendMessage(nil, repDataRow, row)
 	nc.Write(appendReady(appendCommandComplete(b, "SELECT 1"), wire.TxIdle))
 }
