@@ -226,6 +226,9 @@ func (s *session) visitDatabase(t *try) (err error) {
 	}
 	s.state, s.greeting = t.conn.State(), t.conn.Greeting()
 	s.initial = s.state
+	if s.greeting.Defaults != nil {
+		s.defaults = s.greeting.Defaults
+	}
 	t.conn.Release()
 	return nil
 }
@@ -444,6 +447,11 @@ func (s *session) readFacts() *router.Facts {
 		if g, ok := s.server.backend.Greeting(s.dialect); ok {
 			s.facts.Flavor = g.Flavor
 		}
+		s.facts.Schemas = s.acceptor.Schemas(s.state, s.defaults, s.arrival.User)
+	}
+	if s.facts.Schemas != nil {
+		id, _ := s.world.shards.Shard(s.dialect, s.state.Database())
+		s.facts.Catalog = s.server.backend.Functions(id, s.state.Database())
 	}
 	s.facts.Mode &^= router.MultiStatements
 	if s.batch() {

@@ -71,6 +71,7 @@ const (
 var pinReasons = []string{
 	router.PinUserVars, router.PinTempTable, router.PinLocks, router.PinReadLock, router.PinInstance, router.PinSequence, router.PinUserLock, router.PinHandler, router.PinCursor,
 	router.PinPrepare, router.PinCall, router.PinXA, router.PinNextTx, router.PinRole, router.PinVariable, router.PinUnknown, router.PinDiagnostic,
+	router.PinRun, router.PinListen, router.PinAdvisory, router.PinHoldCursor, router.PinSeed,
 }
 
 type counters struct {

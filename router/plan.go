@@ -101,7 +101,7 @@ type Plan struct {
 	// Tables are those that the statement names, as written (database may be empty): what a query or
 	// an INSERT, REPLACE, UPDATE or DELETE names if the parser could read it, the database of USE.
 	Tables []Table
-	// Hints are from a leading comment: /* leat: consistency=bounded, class=batch */.
+	// Hints are from a leading comment: /* leat: consistency=eventual, class=batch */.
 	Hints Hints
 	// Kill, Leat and Trackers belong to their kinds.
 	Kill     Kill
@@ -176,7 +176,7 @@ type Table struct{ Database, Schema, Name string }
 
 // Hints are what a leading leat comment asks for. Empty strings are not given.
 type Hints struct {
-	Consistency string // eventual, bounded, session
+	Consistency string // eventual, session
 	Class       string // online, batch
 	Role        string // primary, replica
 	// Err says what is wrong with the comment, in one sentence; empty if nothing.

@@ -144,6 +144,9 @@ type Acceptor interface {
 	TurnAway(nc net.Conn, e *Error)
 	// ReadMode is how the dialect's session state changes the way that statements are read.
 	ReadMode(state, defaults *State) Mode
+	// Schemas are where a session's names without a schema are looked up, in order; nil: it isn't known, or the
+	// dialect has none.
+	Schemas(state, defaults *State, user string) []string
 	// IdleTimeout is how long the client may be silent by the session's own state; 0: it doesn't say.
 	IdleTimeout(state *State) time.Duration
 }

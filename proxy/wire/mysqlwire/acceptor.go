@@ -103,6 +103,9 @@ func (ac *Acceptor) TurnAway(nc net.Conn, e *wire.Error) {
 	nc.Write(append(putHeader(nil, len(payload), 0), payload...))
 }
 
+// Schemas implements wire.Acceptor: MySQL has databases.
+func (ac *Acceptor) Schemas(_, _ *wire.State, _ string) []string { return nil }
+
 // IdleTimeout implements wire.Acceptor.
 func (ac *Acceptor) IdleTimeout(state *wire.State) time.Duration {
 	v, _ := state.Get("wait_timeout")

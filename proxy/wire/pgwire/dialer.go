@@ -109,7 +109,7 @@ func (d *Dialer) open(ctx context.Context, nc net.Conn, address string, l *wire.
 
 // learnDefaults asks the server for those of its defaults that routing needs and that it doesn't report.
 func (c *Conn) learnDefaults() error {
-	names := []string{"default_transaction_isolation", settingReadOnly, "idle_session_timeout"}
+	names := []string{"default_transaction_isolation", settingReadOnly, "idle_session_timeout", "search_path"}
 	row, err := c.query(learnSQL(names, ""), len(names))
 	if err != nil {
 		return fmt.Errorf("asking for defaults: %w", err)
