@@ -67,8 +67,8 @@ func (c *Conn) Tx() wire.TxState { return c.tx }
 // IdleTimeout implements wire.Conn.
 func (c *Conn) IdleTimeout() time.Duration {
 	v, ok := c.state.Get("idle_session_timeout")
-	if !ok {
-		return 0
+	if !ok && c.greeting.Defaults != nil {
+		v, _ = c.greeting.Defaults.Get("idle_session_timeout")
 	}
 	return milliseconds(v)
 }
