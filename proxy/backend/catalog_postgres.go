@@ -32,9 +32,9 @@ func (p *postgresProber) Functions(ctx context.Context, database string) (map[wi
 	config := dialOnce(p.config)
 	config.Database = database
 	config.RuntimeParams["statement_timeout"] = strconv.FormatInt(catalogTimeout.Milliseconds(), 10)
-	conn, err := pgconn.ConnectConfig(ctx, config)
+	conn, err := p.logIn(ctx, config)
 	if err != nil {
-		return nil, asPostgresError(fmt.Sprintf("log in as monitor user %q", p.monitor.User), err)
+		return nil, err
 	}
 	found, err := readFunctions(ctx, conn)
 	if err != nil {

@@ -120,12 +120,21 @@ func (p *postgresProber) ask(ctx context.Context, what, query string) (postgresR
 }
 
 func (p *postgresProber) connect(ctx context.Context) error {
-	conn, err := pgconn.ConnectConfig(ctx, dialOnce(p.config))
-	if err != nil {
-		return asPostgresError(fmt.Sprintf("log in as monitor user %q", p.monitor.User), err)
-	}
+	conn, err := p.logIn(ctx, dialOnce(p.config))
 	p.conn, p.timeline = conn, ""
-	return nil
+	return err
+}
+
+func (p *postgresProber) logIn(ctx context.Context, config *pgconn.Config) (*pgconn.PgConn, error) {
+	conn, err := pgconn.ConnectConfig(ctx, config)
+	if err != nil {
+		var network *net.OpError
+		if errors.As(err, &network) {
+			err = network // the driver's own text is long
+		}
+		return nil, asPostgresError(fmt.Sprintf("log in as monitor user %q", p.monitor.User), err)
+	}
+	return conn, nil
 }
 
 // postgresRow is one row in text format; a nil entry is NULL.

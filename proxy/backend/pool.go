@@ -92,9 +92,10 @@ const (
 	maxScan = 32
 )
 
-// fits reports whether a conn can be brought into that state: a database can't be unset.
+// fits reports whether a conn can be brought into that state: a database can't be unset, unless it is the login's,
+// and then it is the right one.
 func fits(c *Conn, state *wire.State) bool {
-	return state == nil || state.Database() != "" || c.State().Database() == ""
+	return state == nil || c.login.key.database != "" || state.Database() != "" || c.State().Database() == ""
 }
 
 // trusted is how long a conn may have been idle and still be lent for a read without a look at its
