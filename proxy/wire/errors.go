@@ -62,6 +62,9 @@ type ServerError struct {
 }
 
 func (e *ServerError) Error() string {
+	if e.Number == 0 {
+		return e.SQLState + ": " + e.Message
+	}
 	return fmt.Sprintf("%d (%s): %s", e.Number, e.SQLState, e.Message)
 }
 
