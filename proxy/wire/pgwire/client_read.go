@@ -19,6 +19,9 @@ const wholeRequest = 1 << 20
 // streamedHead is how much of a longer message is in memory while it is routed.
 const streamedHead = 8 << 10
 
+// maxNamedParse is the longest Parse, in bytes, of a statement with a name: its text has to be held.
+const maxNamedParse = 16 << 20
+
 // maxSmall bounds the messages that carry nothing but names, in bytes, as PostgreSQL does.
 const maxSmall = 10_000
 
@@ -234,7 +237,11 @@ func (c *Client) readRun(r *wire.Request) error {
 		if !isExtended(kind) || at > 0 && at+size > wholeRequest || len(run.steps) == maxSteps {
 			break
 		}
-		if size > wholeRequest {
+		held, err := c.isHeld(kind, at, size)
+		if err != nil {
+			return err
+		}
+		if !held {
 			if err := c.readMessage(r, n); err != nil {
 				return err
 			}
@@ -253,6 +260,18 @@ func (c *Client) readRun(r *wire.Request) error {
 	r.Frames = c.in.Bytes()[:at]
 	r.Stmts, r.Executes, r.Unsynced = run.stmts, run.executes, !c.ends
 	return nil
+}
+
+// isHeld reports whether a message is taken into memory as a whole. A long one is the first of its Run.
+func (c *Client) isHeld(kind byte, at, size int) (bool, error) {
+	if size <= wholeRequest {
+		return true, nil
+	}
+	if kind != reqParse || size > maxNamedParse {
+		return false, nil
+	}
+	err := c.need(at + headerSize + 1)
+	return err == nil && c.in.Bytes()[at+headerSize] != 0, err
 }
 
 // isExtended reports whether a message is one of a Run.

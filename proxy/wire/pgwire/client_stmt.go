@@ -10,6 +10,9 @@ type stmt struct {
 	name string
 	// types are the types of its parameters as a Parse sends them: their number and their OIDs.
 	types string
+	// parsed is the state that it was prepared in, and meaning what of that its meaning depends on.
+	parsed  *wire.State
+	meaning string
 	// long is set for one whose text was streamed and isn't held: it is on one conn only.
 	long bool
 }
@@ -47,7 +50,7 @@ var (
 		SQLState: "53400", Message: "the client's prepared statements take more than 32 MiB: close some",
 	}
 	errLongStatement = &wire.ServerError{
-		SQLState: "54000", Message: "a statement of more than 1 MiB can't be prepared by a name: use the unnamed statement",
+		SQLState: "54000", Message: "a statement of more than 16 MiB can't be prepared by a name: use the unnamed statement",
 	}
 )
 

@@ -10,7 +10,7 @@ import (
 
 // Do implements wire.Conn.
 func (c *Conn) Do(req *wire.Request, client wire.Client, _ *wire.Options) (wire.Outcome, error) {
-	to := any(client).(*Client)
+	to := client.(*Client)
 	before := to.out.Total()
 	err := c.exchange(req, to)
 	if err == nil && c.mayAgain(req) {
@@ -41,6 +41,12 @@ func (c *Conn) exchange(req *wire.Request, to *Client) error {
 	}
 	c.exchanges++
 	to.run.done = 0
+	if req.Kind == wire.Run {
+		if err := c.bring(&to.run); err != nil {
+			c.broken = cutOff(err)
+			return &wire.SendError{Err: c.broken}
+		}
+	}
 	r := &c.relay
 	r.reset(c, req, to)
 	mark := c.out.Sent()

@@ -162,6 +162,7 @@ func isOwn(name []byte) bool {
 // failed: then the server says so.
 func (s *sender) parse(i int, st *step, m []byte) {
 	c := s.conn
+	c.parsedNow(st.stmt)
 	if st.stmt.name == "" {
 		s.unnamed, c.stmts.unnamed = st.stmt, nil
 		s.put(m)
@@ -192,9 +193,10 @@ func (s *sender) use(i int, st *step, m []byte, kind byte) {
 	case st.stmt == nil: // prepared by SQL, or not at all
 		s.put(m)
 		s.await(expect{kind: kind, step: i})
-	case st.stmt.name != "":
+	case st.stmt.name != "" || st.stmt.parsed != nil && !st.stmt.long && st.stmt.meaning != s.conn.meaning():
 		e := s.conn.lookup(st.stmt)
 		if e == nil {
+			s.conn.parsedNow(st.stmt)
 			e = s.make(st.stmt)
 			s.prepare(st.stmt, e.name)
 			s.await(expect{kind: reqParse, step: -1, entry: e, hidden: true})

@@ -15,7 +15,7 @@ import (
 // error of stop is that of a conn that is gone; why, as far as the server said so, the client has been told.
 // The conn must be outside of a transaction, where servers say nothing of their own.
 func (c *Conn) Watch(client wire.Client) (stop func() error) {
-	w := &watch{conn: c, to: any(client).(*Client), done: make(chan struct{})}
+	w := &watch{conn: c, to: client.(*Client), done: make(chan struct{})}
 	go w.run()
 	return w.end
 }
