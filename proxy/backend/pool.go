@@ -92,8 +92,7 @@ const (
 	maxScan = 32
 )
 
-// fits reports whether a conn can be brought into that state: a database can't be unset, unless it is the login's,
-// and then it is the right one.
+// fits reports whether a conn can be brought into that state: a database can't be unset, but the login's is right.
 func fits(c *Conn, state *wire.State) bool {
 	return state == nil || c.login.key.database != "" || state.Database() != "" || c.State().Database() == ""
 }
@@ -189,7 +188,7 @@ func (p *pool) takeTicket(t Ticket) bool {
 	return true
 }
 
-// takeAllIdle lends every idle conn, of every login.
+// takeAllIdle lends every idle conn.
 func (p *pool) takeAllIdle() []*Conn {
 	p.mu.Lock()
 	defer p.mu.Unlock()
