@@ -55,7 +55,8 @@ type Config struct {
 type User struct {
 	Name string
 	// Password in clear; or Verifier: '*' and 40 hex digits (mysql_native_password), or '$A$005$...'
-	// (caching_sha2_password), as in the server's mysql.user table.
+	// (caching_sha2_password), as in the server's mysql.user table; or SCRAM-SHA-256$... or md5..., as in
+	// PostgreSQL's pg_authid. A verifier lets clients of its dialect in.
 	Password string
 	Verifier string
 	// ServerUser and ServerPassword log in to the servers. Default: Name and Password.
@@ -149,14 +150,16 @@ func (c Config) Validate() error {
 	return errors.Join(errs...)
 }
 
-var verifierForms = regexp.MustCompile(`^(\*[0-9A-F]{40}|\$A\$[0-9A-F]{3}\$[\x00-\xff]{63})$`)
+var verifierForms = regexp.MustCompile(`^(\*[0-9A-F]{40}|\$A\$[0-9A-F]{3}\$[\x00-\xff]{63}|` +
+	`SCRAM-SHA-256\$[0-9]{4,7}:[A-Za-z0-9+/=]{4,}\$[A-Za-z0-9+/=]{44}:[A-Za-z0-9+/=]{44}|md5[0-9a-f]{32})$`)
 
 // CheckVerifier says what is wrong with the form of a User's Verifier.
 func CheckVerifier(v string) error {
 	if verifierForms.MatchString(v) {
 		return nil
 	}
-	return errors.New("the verifier is neither '*' with 40 upper-case hex digits nor '$A$005$' with a salt of 20 and a hash of 43 characters")
+	return errors.New("the verifier is neither '*' with 40 upper-case hex digits nor '$A$005$' with a salt of 20 and a hash of 43 characters (MySQL), " +
+		"nor as pg_authid has it: SCRAM-SHA-256$... or md5... (PostgreSQL)")
 }
 
 // Validate reports everything that is wrong with the User, joined into one error; nil when nothing is.
