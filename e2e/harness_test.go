@@ -95,10 +95,11 @@ func (l *leat) configText(top *localdb.Topology, opts leatOptions) string {
 		opts.Users = fmt.Sprintf("[{name: %s, password: %s}]", localdb.AppUser, localdb.AppPassword)
 	}
 	var b strings.Builder
-	fmt.Fprintf(&b, "listen: {mysql: '%s', admin: '%s'}\n", l.Addr, l.Admin)
+	dialect := top.Flavor.Dialect()
+	fmt.Fprintf(&b, "listen: {%s: '%s', admin: '%s'}\n", dialect, l.Addr, l.Admin)
 	fmt.Fprintf(&b, "users: %s\n", opts.Users)
 	fmt.Fprintf(&b, "monitor: {user: %s, password: %s, interval: 200ms}\n", localdb.MonitorUser, localdb.MonitorPassword)
-	fmt.Fprintf(&b, "shards:\n  - name: main\n    dialect: mysql\n    primary: %s\n    pool: {size: %d}\n", top.Primary().Addr(), opts.PoolSize)
+	fmt.Fprintf(&b, "shards:\n  - name: main\n    dialect: %s\n    primary: %s\n    pool: {size: %d}\n", dialect, top.Primary().Addr(), opts.PoolSize)
 	if len(top.Replicas()) > 0 {
 		b.WriteString("    replicas:\n")
 	}

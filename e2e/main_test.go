@@ -34,10 +34,22 @@ func TestMain(m *testing.M) {
 // testTimeout bounds one test with its servers.
 const testTimeout = 5 * time.Minute
 
-// eachFlavor runs f on each flavor. Where a server isn't installed the subtest is skipped loudly; on CI it fails.
+// eachFlavor runs f on each flavor of MySQL's dialect.
 func eachFlavor(t *testing.T, f func(ctx context.Context, t *testing.T, flavor localdb.Flavor)) {
 	t.Helper()
-	for _, flavor := range localdb.Flavors {
+	eachOf(t, localdb.Flavors, f)
+}
+
+// eachPostgres runs f on each version of PostgreSQL.
+func eachPostgres(t *testing.T, f func(ctx context.Context, t *testing.T, flavor localdb.Flavor)) {
+	t.Helper()
+	eachOf(t, localdb.PostgresFlavors, f)
+}
+
+// eachOf runs f on each flavor. Where a server isn't installed the subtest is skipped loudly; on CI it fails.
+func eachOf(t *testing.T, flavors []localdb.Flavor, f func(ctx context.Context, t *testing.T, flavor localdb.Flavor)) {
+	t.Helper()
+	for _, flavor := range flavors {
 		t.Run(string(flavor), func(t *testing.T) {
 			ctx, cancel := context.WithTimeout(context.Background(), testTimeout)
 			defer cancel()
@@ -60,7 +72,7 @@ func requireFlavor(ctx context.Context, t *testing.T, flavor localdb.Flavor) {
 }
 
 // shared are the servers that tests use which don't harm them.
-var shared = map[localdb.Flavor]*sharedTopology{localdb.MySQL: {}, localdb.MariaDB: {}}
+var shared = map[localdb.Flavor]*sharedTopology{localdb.MySQL: {}, localdb.MariaDB: {}, localdb.Postgres: {}, localdb.Postgres18: {}}
 
 type sharedTopology struct {
 	once sync.Once

@@ -193,13 +193,16 @@ func (r *runner) run(ctx context.Context, line string) (result, error) {
 	return toResult(reply, c.conn.Flags, shapeOnly), nil
 }
 
+// noReply is of a connection that stands but is silent.
+const noReply = "no reply in time"
+
 // lost names what became of a connection, without addresses. Whether a close shows as an end or as a
 // reset is chance.
 func lost(err error) string {
 	var network net.Error
 	switch {
 	case errors.As(err, &network) && network.Timeout():
-		return "no reply in time"
+		return noReply
 	case errors.As(err, &network), errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
 		return "closed"
 	}

@@ -1,0 +1,63 @@
+package e2e
+
+// PostgreSQL's cases that are scripts: testdata/diff_pg, a file per case, named by its number.
+
+import (
+	"context"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"leat/internal/localdb"
+)
+
+// TestPostgres runs each script over a direct connection and through Leat: the replies must be the same, message
+// by message.
+func TestPostgres(t *testing.T) {
+	eachPostgres(t, func(ctx context.Context, t *testing.T, flavor localdb.Flavor) {
+		runPgScripts(ctx, t, flavor, newPgDiffer(ctx, t, flavor))
+	})
+}
+
+// TestPostgresRunner runs the scripts twice over direct connections, and the statements of TestPostgresPrepared over one: what
+// differs then is the tests' own fault.
+func TestPostgresRunner(t *testing.T) {
+	eachPostgres(t, func(ctx context.Context, t *testing.T, flavor localdb.Flavor) {
+		top := sharedServers(ctx, t, flavor)
+		d := &pgDiffer{top: top, leat: top.Primary().Addr(), setup: pgSetup(t)}
+		runPgScripts(ctx, t, flavor, d)
+		runPgModes(ctx, t, top.Primary().Addr())
+
+		lines := []string{"simple SELECT 1", "simple SELECT 2", "simple SELECT pg_backend_pid()", "simple SELECT 3"}
+		if got := d.shrink(ctx, &pgScript{lines: lines}, 20).lines; len(got) != 1 || got[0] != lines[2] {
+			t.Errorf("shrink: got %q, want %q", got, lines[2])
+		}
+	})
+}
+
+func runPgScripts(ctx context.Context, t *testing.T, flavor localdb.Flavor, d *pgDiffer) {
+	t.Helper()
+	files, err := filepath.Glob("testdata/diff_pg/*.txt")
+	if err != nil || len(files) == 0 {
+		t.Fatalf("no scripts: %v", err)
+	}
+	for _, file := range files {
+		t.Run(strings.TrimSuffix(filepath.Base(file), ".txt"), func(t *testing.T) {
+			text, err := os.ReadFile(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			s, err := parsePgScript(string(text))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if s.only != "" && s.only != flavor {
+				return
+			}
+			if err := d.compare(ctx, s); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
