@@ -9,6 +9,9 @@ import (
 // This file makes a plan on a miss of the cache: from the words of the statement, from the parser's
 // findings if it is a query, and from what is known of the session.
 
+// maxLearned bounds the settings of one text whose values are asked for.
+const maxLearned = 100
+
 const (
 	ruleExecutable = "executable comment"
 	ruleBatch      = "several statements, not all of them reads"
@@ -111,7 +114,7 @@ func (p *Plan) batch() {
 	if len(p.Trackers) > 0 {
 		p.pin(PinVariable) // what follows may go untracked
 	}
-	p.Deallocate = ""
+	p.Deallocate, p.defines = "", p.Defines()
 	p.Unpin, p.Leat, p.Bare, p.BareNames, p.Tables = "", LeatCommand{}, nil, nil, nil
 	if p.proof == proofNone && p.Class != ClassRead {
 		p.Class, p.Rule, p.Retriable = ClassWrite, ruleBatch, false
@@ -133,9 +136,14 @@ func (p *Plan) absorb(q *Plan) {
 	p.Trackers = append(p.Trackers, q.Trackers...)
 	p.Untracked = append(p.Untracked, q.Untracked...)
 	p.Resets = append(p.Resets, q.Resets...)
+	if len(p.Untracked) > maxLearned || len(p.Resets) > maxLearned {
+		p.Untracked, p.Resets = p.Untracked[:min(len(p.Untracked), maxLearned)], nil
+		p.pin(PinVariable)
+	}
 	p.ResetsAll = p.ResetsAll || q.ResetsAll
 	p.Taints = p.Taints || q.Taints
 	p.MixesTx = p.MixesTx || q.MixesTx
+	p.defines = p.defines || q.defines
 	p.MayUnpin = cmp.Or(p.MayUnpin, q.MayUnpin)
 	p.Retriable = p.Retriable && q.Retriable
 	p.Parsed = p.Parsed && q.Parsed

@@ -64,7 +64,7 @@ func keywordOf(b []byte) keyword {
 // fold reports whether b is the lower-case word s in any case. Both have the same length.
 func fold(b []byte, s string) bool {
 	for i := range len(s) {
-		if b[i]|0x20 != s[i] {
+		if b[i] != s[i] && b[i]|0x20 != s[i] {
 			return false
 		}
 	}

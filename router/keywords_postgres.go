@@ -34,30 +34,31 @@ var pgKeywords = map[string]pgKeyword{
 	"case": pgCase, "end": pgEnd, "as": pgAs,
 }
 
-// pgLongest is the length of the longest keyword.
-const pgLongest = len("current_setting")
-
 // pgKeywordOf tells which keyword b is, in any case. It allocates nothing.
 func pgKeywordOf(b []byte) pgKeyword {
-	if len(b) < 2 || len(b) > pgLongest || !pgMayBegin[b[0]|0x20] {
+	if len(b) < 2 {
 		return pgNone
 	}
-	var lower [pgLongest]byte
-	for i, c := range b {
-		if 'A' <= c && c <= 'Z' {
-			c |= 0x20
+	for i := range pgByLetter[b[0]&31] {
+		k := &pgByLetter[b[0]&31][i]
+		if len(k.word) == len(b) && fold(b, k.word) {
+			return k.kw
 		}
-		lower[i] = c
 	}
-	return pgKeywords[string(lower[:len(b)])]
+	return pgNone
 }
 
-// pgMayBegin are the first letters of keywords.
-var pgMayBegin = func() (first [256]bool) {
-	for word := range pgKeywords {
-		first[word[0]] = true
+type pgWord struct {
+	word string
+	kw   pgKeyword
+}
+
+// pgByLetter are the keywords by the last bits of their first letter.
+var pgByLetter = func() (by [32][]pgWord) {
+	for word, kw := range pgKeywords {
+		by[word[0]&31] = append(by[word[0]&31], pgWord{word, kw})
 	}
-	return first
+	return by
 }()
 
 // pgSplit finds the semicolons that end statements: not those in parentheses, nor those in the body of a

@@ -251,9 +251,18 @@ func (l *pgLexer) radix() bool {
 
 // digits reads digits, with a _ between two of them.
 func (l *pgLexer) digits() {
-	for pgClassOf[l.at(0)] == chDigit || l.at(0) == '_' && l.pos > 0 && pgClassOf[l.sql[l.pos-1]] == chDigit && pgClassOf[l.at(1)] == chDigit {
-		l.pos++
+	i := l.pos
+	for i < len(l.sql) {
+		switch {
+		case pgClassOf[l.sql[i]] == chDigit:
+		case l.sql[i] == '_' && i > l.pos && i+1 < len(l.sql) && pgClassOf[l.sql[i+1]] == chDigit:
+		default:
+			l.pos = i
+			return
+		}
+		i++
 	}
+	l.pos = i
 }
 
 func (l *pgLexer) exponent() {

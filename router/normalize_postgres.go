@@ -396,9 +396,11 @@ func (l *pgLexer) castInList() bool {
 	if len(w) >= len("reg") && fold(w[:len("reg")], "reg") {
 		return false
 	}
-	for l.at(0) == '[' && l.at(1) == ']' {
-		l.pos += 2
-		l.end = l.pos
+	for {
+		probe := *l
+		if !(probe.next() && probe.op() == '[' && probe.next() && probe.op() == ']') {
+			return true
+		}
+		*l = probe
 	}
-	return true
 }

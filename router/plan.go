@@ -126,6 +126,8 @@ type Plan struct {
 	// reply came: pure reads, also those that only the primary answers.
 	Retriable bool
 
+	defines bool // one of several statements is a definition
+
 	key   string // what the cache knows it by; empty if it isn't kept
 	proof proof
 	// calls are the functions that a session's catalog is asked about, and ifPure is the plan when it says that
@@ -133,6 +135,9 @@ type Plan struct {
 	calls  []call
 	ifPure *Plan
 }
+
+// Defines reports whether the statement makes, changes or drops what a catalog tells of.
+func (p *Plan) Defines() bool { return p.defines || p.Rule == ruleDefinition }
 
 // proof is what the parser has to do for a statement.
 type proof uint8

@@ -80,9 +80,21 @@ func pgSetStmt(s stmt, p *Plan) {
 		p.Kind = KindSet
 		p.assigns(name)
 	}
+	if name == settingPath && len(value) > 0 && createsTemporary(value[0]) {
+		p.pin(PinTempTable)
+	}
 	if strings.HasPrefix(name, "transaction_") {
 		p.Kind = KindSetTx
 	}
+}
+
+// createsTemporary reports whether the first name of a search_path makes the tables that follow temporary.
+func createsTemporary(first tok) bool {
+	name, ok := first.plainText()
+	if !ok {
+		name = first.ident()
+	}
+	return strings.EqualFold(name, "pg_temp")
 }
 
 // settingAt reads the name of a setting, in the words that some have of their own; empty if there is none.
