@@ -11,6 +11,7 @@ import (
 	"leat/proxy/backend"
 	"leat/proxy/wire"
 	"leat/router"
+	"leat/shard"
 )
 
 // maxAttempts bounds how often one request is tried: elsewhere, or again when a primary appears.
@@ -80,7 +81,7 @@ func (s *session) attempt(r *wire.Request, t *try) (out wire.Outcome, err error)
 			return out, err
 		}
 		t.server = t.conn.Server().Address()
-		if err = t.conn.Adopt(s.state); err != nil {
+		if err = s.adopt(t.conn); err != nil {
 			s.giveBack(t.conn, err)
 			return out, unsent(err)
 		}
@@ -130,6 +131,24 @@ func (s *session) attempt(r *wire.Request, t *try) (out wire.Outcome, err error)
 // mayMove reports whether a request that is about to be sent could go to another server if this one doesn't answer.
 func (s *session) mayMove(r *wire.Request, t *try) bool {
 	return t.plan.Class == router.ClassRead && t.plan.Retriable && !t.held && !r.Long() && t.count < maxAttempts
+}
+
+// stateOn is the session's state on a shard: without its current database where another shard holds that.
+func (s *session) stateOn(id shard.ID) *wire.State {
+	if holder, ok := s.world.shards.Shard(s.dialect, s.state.Database()); ok && holder != id {
+		return s.state.WithDatabase("")
+	}
+	return s.state
+}
+
+// adopt puts a conn into the session's state. A database that the session doesn't ask for there stays.
+func (s *session) adopt(conn *backend.Conn) error {
+	want := s.stateOn(conn.Server().Shard())
+	if want.Database() != s.state.Database() {
+		want = want.WithDatabase(conn.State().Database())
+	}
+	s.connDatabase = want.Database()
+	return conn.Adopt(want)
 }
 
 // absorb lets a cancel that came too late hit a question of Leat's own and not the session's next statement.
@@ -199,7 +218,7 @@ func (s *session) acquire(plan *router.Plan, t *try) (*backend.Conn, error) {
 	}
 	n := &s.need
 	*n = backend.Need{
-		Shard: route.Shard, Role: route.Role, Class: route.Class, State: s.state, Flags: s.arrival.Flags,
+		Shard: route.Shard, Role: route.Role, Class: route.Class, State: s.stateOn(route.Shard), Flags: s.arrival.Flags,
 		User: user.ServerUser, Password: user.ServerPassword, Database: s.arrival.Database,
 	}
 	if staysFree(plan) && n.Role == wire.Primary && !s.server.backend.HasPrimary(n.Shard) {
@@ -231,7 +250,7 @@ func staysFree(plan *router.Plan) bool {
 	case router.KindSet, router.KindUse, router.KindTrackerSet:
 		return plan.Class == router.ClassSession && plan.Pin == ""
 	}
-	return plan == &passthrough
+	return plan.Rule == passthrough.Rule
 }
 
 const eventual = "eventual"

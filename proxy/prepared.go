@@ -36,6 +36,16 @@ func (s *session) prepare(r *wire.Request) error {
 
 // preparePlan is where a statement is prepared: where it will run, but with none of its effects.
 func preparePlan(p *router.Plan) *router.Plan {
+	base := prepareBase(p)
+	if len(p.Tables) == 0 {
+		return base
+	}
+	there := *base
+	there.Tables = p.Tables // it is prepared on their shard
+	return &there
+}
+
+func prepareBase(p *router.Plan) *router.Plan {
 	switch {
 	case p.Class == router.ClassRead:
 		return &prepareRead

@@ -37,26 +37,29 @@ type session struct {
 	greeting wire.Greeting // of the server that the client was let in by
 
 	// owned by run
-	world       *world // of the current request
-	arrival     *wire.Arrival
-	state       *wire.State // what the client's conn is in, whichever that is
-	modeOf      *wire.State // the state that facts.Mode was read from
-	limitOf     *wire.State // the state that idleLimit was read from
-	facts       router.Facts
-	scan        router.Scan
-	conn        *backend.Conn // held: in a transaction, or pinned
-	pins        []string      // why conn is held beyond a transaction
-	tx          wire.TxState
-	txWrote     bool // the open transaction changed rows
-	cursors     map[*wire.Statement]bool
-	consistency string
-	last        lastStatement
-	fresh       []freshness // by shard; a handful at most
-	lost        lost        // went away in the current request
-	tainted     bool        // conn may be in a state that nobody knows
-	prepared    bool        // the current request prepared a statement
-	need        backend.Need
-	options     wire.Options
+	world   *world // of the current request
+	arrival *wire.Arrival
+	state   *wire.State // what the client's conn is in, whichever that is
+	modeOf  *wire.State // the state that facts.Mode was read from
+	limitOf *wire.State // the state that idleLimit was read from
+	facts   router.Facts
+	scan    router.Scan
+	conn    *backend.Conn // held: in a transaction, or pinned
+	// connDatabase is the current database of the last conn that was used. It differs from the session's on a shard
+	// that doesn't hold that one.
+	connDatabase string
+	pins         []string // why conn is held beyond a transaction
+	tx           wire.TxState
+	txWrote      bool // the open transaction changed rows
+	cursors      map[*wire.Statement]bool
+	consistency  string
+	last         lastStatement
+	fresh        []freshness // by shard; a handful at most
+	lost         lost        // went away in the current request
+	tainted      bool        // conn may be in a state that nobody knows
+	prepared     bool        // the current request prepared a statement
+	need         backend.Need
+	options      wire.Options
 
 	// busy is whether a request is handled, active when that began or ended, in ns since 1970
 	busy   atomic.Bool
@@ -220,7 +223,7 @@ func (s *session) visitDatabase(t *try) (err error) {
 	if t.conn, err = s.acquire(t.plan, t); err != nil {
 		return err
 	}
-	if err := t.conn.Adopt(s.state); err != nil {
+	if err := s.adopt(t.conn); err != nil {
 		s.giveBack(t.conn, err)
 		return unsent(err)
 	}
@@ -239,7 +242,7 @@ func (s *session) run() {
 	defer s.survive()
 	var r wire.Request
 	for {
-		err := s.client.ReadRequest(&r)
+		err := s.read(&r)
 		if err == nil {
 			s.setBusy(true)
 			s.world = s.server.world.Load()
@@ -262,6 +265,24 @@ func (s *session) run() {
 		s.say(err, s.client.SendError)
 		return
 	}
+}
+
+// read waits for the client's next request. What the server says meanwhile goes to a session that listens.
+func (s *session) read(r *wire.Request) error {
+	if !s.hasPin(router.PinListen) || s.conn == nil || s.tx != wire.TxIdle {
+		return s.client.ReadRequest(r)
+	}
+	c, ok := s.conn.Conn.(wire.HoldingConn)
+	if !ok {
+		return s.client.ReadRequest(r)
+	}
+	stop := c.Watch(s.client)
+	err := s.client.ReadRequest(r)
+	if gone := stop(); gone != nil {
+		s.lose(s.conn)
+		return errEnd
+	}
+	return err
 }
 
 // mayGoOn tells whether the session may wait for another request.
@@ -398,7 +419,9 @@ func (s *session) handle(r *wire.Request) error {
 	case wire.LongData:
 		s.commands.KeepLong(r)
 		return nil
-	case wire.UseDatabase, wire.Passthrough:
+	case wire.UseDatabase:
+		return s.useDatabase(r)
+	case wire.Passthrough:
 		return s.forward(r, &passthrough)
 	case wire.Ping:
 		s.last.countNone()
@@ -421,6 +444,13 @@ func (s *session) handle(r *wire.Request) error {
 
 // passthrough is the plan of commands that carry no SQL.
 var passthrough = router.Plan{Class: router.ClassSession, Rule: "command", Statements: 1}
+
+// useDatabase changes the current database, on the shard that holds the next one.
+func (s *session) useDatabase(r *wire.Request) error {
+	plan := passthrough
+	plan.Tables = []router.Table{{Database: string(r.SQL)}}
+	return s.forward(r, &plan)
+}
 
 // query plans and sends a text of one or more statements.
 func (s *session) query(r *wire.Request) error {

@@ -47,6 +47,33 @@ func (s *session) startOver(conn *backend.Conn, plan *router.Plan) error {
 	return conn.Adopt(want)
 }
 
+// holdable are the reasons to hold a conn of which the server says whether they still are.
+var holdable = map[string]wire.Held{
+	router.PinAdvisory: wire.HeldLocks, router.PinHoldCursor: wire.HeldCursors, router.PinListen: wire.HeldChannels,
+	router.PinTempTable: wire.HeldTables, router.PinPrepare: wire.HeldStatements,
+}
+
+// askWhatIsLeft ends pins whose reason is gone: by a statement that may have ended it, or with the transaction that
+// it began in. Inside a transaction nothing is asked.
+func (s *session) askWhatIsLeft(conn *backend.Conn, plan *router.Plan, wasInTx bool) error {
+	c, ok := conn.Conn.(wire.HoldingConn)
+	if !ok || s.tx != wire.TxIdle || len(s.pins) == 0 || !wasInTx && plan.MayUnpin == "" {
+		return nil
+	}
+	for _, reason := range slices.Clone(s.pins) {
+		what, ok := holdable[reason]
+		if !ok || !wasInTx && reason != plan.MayUnpin {
+			continue
+		}
+		held, err := c.Holds(what)
+		if err != nil {
+			return err
+		}
+		s.setPin(reason, held)
+	}
+	return nil
+}
+
 // deallocate serves DEALLOCATE of statements that the client prepared by the protocol: their names are its own, and
 // no server knows them. Those prepared by SQL are the server's.
 func (s *session) deallocate(r *wire.Request, plan *router.Plan) (answered bool) {

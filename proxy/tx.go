@@ -21,6 +21,7 @@ func mayRelease(tx wire.TxState, pins []string) bool {
 // settle takes what a reply said into the session, and then keeps the conn or gives it back. When what the
 // statement did to the session can't be learned, the conn is closed and the session must end.
 func (s *session) settle(conn *backend.Conn, r *wire.Request, plan *router.Plan, out *wire.Outcome) {
+	wasInTx := s.tx != wire.TxIdle
 	s.tx = out.Tx
 	if out.Unsynced && s.tx == wire.TxUnknown {
 		s.tx = wire.TxOpen
@@ -36,8 +37,20 @@ func (s *session) settle(conn *backend.Conn, r *wire.Request, plan *router.Plan,
 		s.drop(conn, "what a statement did to it can't be learned")
 		return
 	}
-	s.state = conn.State()
+	now := conn.State()
+	if now.Database() == s.connDatabase {
+		now = now.WithDatabase(s.state.Database()) // as it was, wherever that is
+	}
+	s.state, s.connDatabase = now, conn.State().Database()
 	s.settlePins(r, plan, out)
+	if s.askWhatIsLeft(conn, plan, wasInTx) != nil {
+		s.lost = lostState
+		s.drop(conn, "what a session left on it can't be learned")
+		return
+	}
+	if plan.Defines() && out.Err == nil {
+		s.server.backend.Forget(conn.Server().Shard(), s.state.Database())
+	}
 	s.settlePosition(conn, plan, out)
 	if !onlyPrepares(r) || out.Err != nil { // preparing leaves what can be asked about
 		s.last.note(plan, out)

@@ -145,6 +145,30 @@ type Conn interface {
 	Close() error
 }
 
+// Held is something of a session's that a conn keeps and that no other can be given.
+type Held uint8
+
+const (
+	HeldLocks      Held = iota // advisory locks
+	HeldCursors                // cursors WITH HOLD
+	HeldChannels               // that it listens to
+	HeldTables                 // temporary ones
+	HeldStatements             // prepared by SQL
+)
+
+// HoldingConn is a conn whose server says what it holds of a session, and speaks without being asked to one that
+// listens (PostgreSQL).
+type HoldingConn interface {
+	Conn
+
+	// Holds asks whether anything of a kind is left, outside a transaction.
+	Holds(what Held) (bool, error)
+	// Watch passes on what the server says while the session waits for its client's next request, until stop is
+	// called, which must be before the conn or the client is used again but for ReadRequest. An error of stop is
+	// that of a conn that is gone; why, as far as the server said so, the client has been told.
+	Watch(c Client) (stop func() error)
+}
+
 // CommandConn is a conn to a server that tells of the last statement what only its conn knows (MySQL).
 type CommandConn interface {
 	Conn

@@ -10,10 +10,7 @@ import (
 	"leat/proxy/wire"
 )
 
-// Watch passes on what the server says while the session waits for its client's next request, from a goroutine of its
-// own. It ends when stop is called, which must be before the conn or the client is used again but for ReadRequest. An
-// error of stop is that of a conn that is gone; why, as far as the server said so, the client has been told.
-// The conn must be outside of a transaction, where servers say nothing of their own.
+// Watch implements wire.HoldingConn, from a goroutine of its own. The conn must be outside of a transaction, where servers say nothing of their own.
 func (c *Conn) Watch(client wire.Client) (stop func() error) {
 	w := &watch{conn: c, to: client.(*Client), done: make(chan struct{})}
 	go w.run()
