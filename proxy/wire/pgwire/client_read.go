@@ -100,7 +100,7 @@ func (c *Client) readSimple(r *wire.Request, kind byte, n int) error {
 	switch {
 	case end < 0 && r.Long():
 		r.Kind, r.SQL = wire.Query, sql
-	case end == len(sql)-1 && !r.Long():
+	case end >= 0 && end == len(sql)-1 && !r.Long():
 		r.Kind, r.SQL = wire.Query, sql[:end]
 	}
 	return nil // else the server says what is wrong with it, before it runs any of it

@@ -19,6 +19,7 @@ var fuzzSeeds = []string{
 func FuzzReadRequest(f *testing.F) {
 	for _, s := range fuzzSeeds {
 		f.Add(s, byte(0))
+		f.Add(typed(reqQuery, ""), byte(0))
 		f.Add(s, byte(1))
 	}
 	f.Fuzz(func(t *testing.T, in string, how byte) {
