@@ -77,6 +77,9 @@ type pgRunner struct {
 	address string
 	script  *pgScript
 	clients map[int]*pgClient
+	last    int // the client of the line before
+	// turn is called when it is another client's turn.
+	turn func(context.Context) error
 }
 
 type pgClient struct {
@@ -86,8 +89,8 @@ type pgClient struct {
 
 // runPgScript returns a result per line. A line whose connection failed has the error as its result, and
 // that client's later lines too.
-func runPgScript(ctx context.Context, address string, s *pgScript) ([]result, error) {
-	r := &pgRunner{address: address, script: s, clients: map[int]*pgClient{}}
+func runPgScript(ctx context.Context, address string, s *pgScript, turn func(context.Context) error) ([]result, error) {
+	r := &pgRunner{address: address, script: s, clients: map[int]*pgClient{}, turn: turn}
 	defer r.close()
 	results := make([]result, 0, len(s.lines))
 	for _, line := range s.lines {
@@ -115,6 +118,12 @@ func (r *pgRunner) run(ctx context.Context, line string) (result, error) {
 	if head, rest, ok := strings.Cut(line, ": "); ok {
 		if n, err := strconv.Atoi(head); err == nil {
 			number, line = n, rest
+		}
+	}
+	if number != r.last {
+		r.last = number
+		if err := r.turn(ctx); err != nil {
+			return result{}, err
 		}
 	}
 	line, shapeOnly := strings.CutPrefix(line, "~")

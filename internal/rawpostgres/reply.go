@@ -122,7 +122,7 @@ func (r *Reply) Status() byte {
 const firstUserOID = 16384
 
 // Masked is the reply without what a connection or a newly made table has to itself: the key for cancel requests, the process of a
-// notification, OIDs of what users made, and where in the server's source an error comes from (its routine stays).
+// notification, OIDs of what users made, and where in the server's source an error comes from.
 func (r *Reply) Masked() *Reply {
 	m := &Reply{Messages: make([]Message, len(r.Messages))}
 	for i, msg := range r.Messages {
@@ -146,7 +146,7 @@ func (r *Reply) Masked() *Reply {
 	return m
 }
 
-// maskError leaves out the fields F and L.
+// maskError leaves out the fields F, L and R.
 func maskError(p []byte) []byte {
 	var out []byte
 	for len(p) > 0 && p[0] != 0 {
@@ -154,7 +154,7 @@ func maskError(p []byte) []byte {
 		if end < 0 {
 			return append(out, p...)
 		}
-		if p[0] != 'F' && p[0] != 'L' {
+		if p[0] != 'F' && p[0] != 'L' && p[0] != 'R' {
 			out = append(out, p[:end+1]...)
 		}
 		p = p[end+1:]
