@@ -171,8 +171,10 @@ func (f postgres) writeConfig(s *Server) error {
 	files := []struct{ name, text string }{
 		{"postgresql.conf", settings + "ssl_ca_file = 'client.crt'\n"},
 		{"pg_hba.conf", access},
-		{"server.crt", cert}, {"server.key", key},
-		{"client.crt", clientCert}, {"client.key", clientKey},
+		{"server.crt", cert},
+		{"server.key", key},
+		{"client.crt", clientCert},
+		{"client.key", clientKey},
 	}
 	for _, file := range files {
 		if err := f.write(s, file.name, file.text); err != nil {
