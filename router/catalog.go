@@ -1,11 +1,6 @@
 package router
 
-import (
-	"slices"
-	"strings"
-
-	"leat/proxy/wire"
-)
+import "leat/proxy/wire"
 
 // This file lets a session's catalog decide what a plan left open: whether the functions that its users made
 // may write. A plan is kept for all sessions, so it holds the questions and both answers.
@@ -64,29 +59,4 @@ func (p *Plan) hiding(name string) *Plan {
 	again.Class, again.Retriable, again.Rule, again.Taints = ClassWrite, false, ruleImpure+name, true
 	again.calls, again.ifPure = nil, nil
 	return &again
-}
-
-// Schemas are the names in the value of search_path, for Facts: user takes the place of "$user". The server
-// searches pg_catalog too, which is left out.
-func Schemas(searchPath, user string) []string {
-	var out []string
-	l := newPgLexer([]byte(searchPath), 0)
-	for l.next() {
-		var name string
-		switch l.kind {
-		case tokWord:
-			name = strings.ToLower(string(l.text()))
-		case tokName:
-			name = unquoteName(string(l.text()))
-		default:
-			continue
-		}
-		if name == "$user" {
-			name = user
-		}
-		if name != "" && name != "pg_catalog" && !slices.Contains(out, name) {
-			out = append(out, name)
-		}
-	}
-	return out
 }

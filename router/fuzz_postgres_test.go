@@ -98,18 +98,6 @@ func FuzzPlanPostgres(f *testing.F) {
 	})
 }
 
-func FuzzSchemas(f *testing.F) {
-	f.Add(`"$user", public`)
-	f.Add(`"a""b", C`)
-	f.Fuzz(func(t *testing.T, path string) {
-		for _, name := range Schemas(path, "me") {
-			if name == "" || name == "pg_catalog" {
-				t.Errorf("%q: got %q", path, name)
-			}
-		}
-	})
-}
-
 // Comments and white space between the tokens of a statement change nothing.
 func TestPlanIgnoresDecorationPostgres(t *testing.T) {
 	r := newRouter(t)

@@ -75,20 +75,6 @@ func TestCatalogIsTheSessions(t *testing.T) {
 	}
 }
 
-func TestSchemas(t *testing.T) {
-	for path, want := range map[string][]string{
-		`"$user", public`:             {"me", "public"},
-		`pg_catalog, APP, "Ap""p"`:    {"app", `Ap"p`},
-		`""`:                          nil,
-		``:                            nil,
-		`public, public, "public", x`: {"public", "x"},
-	} {
-		if got := Schemas(path, "me"); !slices.Equal(got, want) {
-			t.Errorf("%s: got %q, want %q", path, got, want)
-		}
-	}
-}
-
 // Several statements of one request are as strict as the strictest.
 func TestTogetherPostgres(t *testing.T) {
 	r := newRouter(t)
