@@ -32,6 +32,10 @@ type Client struct {
 	skipping bool
 	// fatal is whether the client can't be understood any more: the next error is the last.
 	fatal bool
+	// held are the answers that came before an error that was held back: of messages that did succeed.
+	held []byte
+	// after is what the server said of its own behind such an error.
+	after []byte
 	// drop is how many bytes are left of a message that nobody wants.
 	drop int
 	// hurried is when Interrupt first hit a request that was arriving; zero if it hasn't

@@ -31,7 +31,7 @@ const maxSteps = 4096
 // ReadRequest implements wire.Client.
 func (c *Client) ReadRequest(r *wire.Request) error {
 	*r = wire.Request{}
-	c.ends = false
+	c.ends, c.held = false, nil
 	if !c.hurried.IsZero() {
 		c.hurried = time.Time{}
 		c.nc.SetReadDeadline(time.Time{})

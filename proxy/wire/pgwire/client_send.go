@@ -12,8 +12,12 @@ import (
 // sendReady ends an answer.
 func (c *Client) sendReady() { c.out.Write(appendReady(c.scratch[:0], c.status)) }
 
-// failed ends an answer that is an error: with ReadyForQuery, or by dropping what comes before the next Sync.
-func (c *Client) failed() {
+// fail answers with an error, which ends in ReadyForQuery, or in dropping what comes before the next Sync.
+func (c *Client) fail(message []byte) {
+	c.out.Write(c.held)
+	c.out.Write(message)
+	c.held = nil
+	c.tellAfter()
 	switch {
 	case c.fatal:
 	case c.ends:
@@ -21,6 +25,12 @@ func (c *Client) failed() {
 	default:
 		c.skipping, c.unsynced = true, false
 	}
+}
+
+// tellAfter sends what came behind an error that was held back.
+func (c *Client) tellAfter() {
+	c.out.Write(c.after)
+	c.after = nil
 }
 
 // isFatalCode reports whether the connection ends behind an error of Leat's own.
@@ -38,8 +48,7 @@ func (c *Client) SendError(e *wire.Error) {
 	if c.fatal || isFatalCode(e.Code) {
 		c.fatal, severity = true, severityFatal
 	}
-	c.out.Write(appendOwnError(nil, severity, e))
-	c.failed()
+	c.fail(appendOwnError(nil, severity, e))
 }
 
 // SendGoodbye implements wire.Client.
@@ -51,8 +60,7 @@ func (c *Client) SendGoodbye(e *wire.Error) {
 // SendServerError implements wire.Client.
 func (c *Client) SendServerError(e *wire.ServerError) {
 	c.fatal = c.fatal || isFatal(e)
-	c.out.Write(appendServerError(nil, e))
-	c.failed()
+	c.fail(appendServerError(nil, e))
 }
 
 // SendOK implements wire.Client.

@@ -4,6 +4,7 @@ package pgwire
 // own, which lasts as long as the COPY.
 
 import (
+	"fmt"
 	"sync/atomic"
 	"time"
 
@@ -20,6 +21,7 @@ type feed struct {
 
 	// to be read when done is closed
 	err  error // the client went away, or sent what has no place in a COPY
+	kind byte  // the type of that message; 0 otherwise
 	left int   // bytes of the message under way that have not been passed on
 }
 
@@ -61,6 +63,7 @@ func (r *relay) endFeed() {
 	}
 	if f.err != nil {
 		r.conn.broken = f.err
+		r.astray(f.kind)
 	}
 	r.to.drop = f.left
 	var zeros [1024]byte
@@ -70,6 +73,16 @@ func (r *relay) endFeed() {
 		f.left -= n
 	}
 	r.conn.out.Flush()
+}
+
+// astray tells a client what it sent in the place of data, as a server does that hangs up then.
+func (r *relay) astray(kind byte) {
+	if kind == 0 || kind == reqTerminate {
+		return
+	}
+	r.to.out.Write(appendError(nil, severityError, "08P01", fmt.Sprintf("unexpected message type 0x%02X during COPY from stdin", kind)))
+	r.to.out.Write(appendError(nil, severityFatal, "08P01", "terminating connection because protocol synchronization was lost"))
+	r.to.out.Flush()
 }
 
 // run feeds the server up to the end of the client's data.
@@ -103,6 +116,7 @@ func (f *feed) copy() error {
 			continue
 		case msgCopyData, msgCopyDone, reqCopyFail:
 		default:
+			f.kind = kind
 			return clientGone(malformed("a message that is none of a COPY's"))
 		}
 		if f.left = headerSize + n; !f.message() {

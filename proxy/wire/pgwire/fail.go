@@ -51,7 +51,9 @@ func (r *relay) fail() error {
 func (r *relay) tell(e *wire.ServerError) {
 	r.out.Err = e
 	r.out.HasRows = false
+	before := r.to.out.Since(r.mark)
 	if !r.firm && r.to.out.Rewind(r.mark) {
+		r.to.held = append(r.to.held[:0], before...)
 		r.out.Replied, r.held = false, true
 		return
 	}
@@ -115,19 +117,25 @@ const (
 // heal makes a conn right again on which a statement is missing, or has become useless. It returns the error for the
 // client, who knows nothing of Leat's names.
 func (r *relay) heal(x *expect, e *wire.ServerError) *wire.ServerError {
-	switch {
-	case x.kind == reqParse:
+	if x.kind == reqParse {
 		return e
-	case e.SQLState == stateNoStatement && bytes.Contains([]byte(e.Message), x.entry.name):
+	}
+	mine := quoted(x.entry.name)
+	switch {
+	case e.SQLState == stateNoStatement && bytes.Contains(e.Fields, mine):
 		r.conn.forget(x.entry)
 		r.again = r.alone
-		return errNoStatement(r.clientName(x))
 	case e.SQLState == stateNotSupported && field(e, fieldRoutine) == "RevalidateCachedQuery":
 		r.conn.retire(x.entry)
 		r.again = r.alone && r.parsed(x)
 	}
+	if bytes.Contains(e.Fields, mine) {
+		e = parseError(bytes.ReplaceAll(e.Fields, mine, quoted(r.clientName(x))))
+	}
 	return e
 }
+
+func quoted(name []byte) []byte { return append(append([]byte{'"'}, name...), '"') }
 
 // clientName is the name that the client has given to the statement that an answer is about.
 func (r *relay) clientName(x *expect) []byte {

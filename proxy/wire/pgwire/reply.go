@@ -4,6 +4,7 @@ package pgwire
 // and the few that tell what became of the request.
 
 import (
+	"bytes"
 	"encoding/binary"
 	"fmt"
 
@@ -35,6 +36,8 @@ type relay struct {
 
 func (r *relay) reset(c *Conn, req *wire.Request, to *Client) {
 	alone := c.tx == wire.TxIdle && !c.unsynced
+	to.held = nil
+	to.tellAfter()
 	*r = relay{conn: c, req: req, to: to, out: &c.result, mark: to.out.Total(), alone: alone}
 }
 
@@ -106,8 +109,7 @@ func (r *relay) answer() error {
 	case repDataRow, msgCopyData:
 		return r.rows(n)
 	case repNotice, repNotification:
-		r.firm, r.urgent = true, true
-		return r.pass(n)
+		return r.async(n)
 	case repParameterStatus:
 		return r.parameter(n)
 	case repError:
@@ -284,8 +286,24 @@ func (r *relay) parameter(n int) error {
 		r.conn.in.discard(p)
 		return nil
 	}
-	r.firm = true
-	return r.pass(n)
+	return r.async(len(p))
+}
+
+// async passes on a message that servers send at any time. It is not overtaken by an error that is held back.
+func (r *relay) async(n int) error {
+	if !r.held {
+		r.firm, r.urgent = true, true
+		return r.pass(n)
+	}
+	_, p, err := r.conn.in.frame(maxHeld)
+	if err != nil {
+		return err
+	}
+	if len(r.to.after) < maxHeld {
+		r.to.after = append(r.to.after, r.conn.in.Bytes()[:headerSize+len(p)]...)
+	}
+	r.conn.in.discard(p)
+	return nil
 }
 
 // command passes on the end of a statement, with what its tag says.
@@ -295,6 +313,9 @@ func (r *relay) command(last bool) error {
 		return err
 	}
 	r.count(p)
+	if bytes.HasPrefix(p, []byte("CREATE")) {
+		r.conn.stmts.created = r.conn.exchanges
+	}
 	r.firm = true
 	if r.feed != nil {
 		r.endFeed()

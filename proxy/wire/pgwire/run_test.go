@@ -102,7 +102,25 @@ func TestRuns(t *testing.T) {
 		}}},
 		{"Describe, its error held back", []exchangeCase{{
 			send: parse("a", "q") + describe("a") + sync_, asked: "P:leat_0q D:Sleat_0 S", reply: parsed + typed(repParameterDescription, "\x00\x00") + failure("25006") + ready('I'),
-			answer: "E:SERRORVERRORC25006Mno Z:I", stmts: "q",
+			answer: "1 t E:SERRORVERRORC25006Mno Z:I", stmts: "q",
+		}}},
+		{"prepared before something was created", []exchangeCase{
+			{send: parse("a", "q") + sync_, asked: "P:leat_0q S", reply: parsed + ready('I'), answer: "1 Z:I", stmts: "q"},
+			{send: query("create temp"), asked: "Q:create_temp", reply: tag("CREATE TABLE") + ready('I'), answer: "C:CREATE_TABLE Z:I"},
+			{send: bind("a") + sync_, asked: "B:leat_0 S", reply: bound + ready('I'), answer: "2 Z:I", stmts: "q"},
+			{send: parse("b", "q") + sync_, asked: "P:leat_1q S", reply: parsed + ready('I'), answer: "1 Z:I", stmts: "q"},
+			{send: closing("a") + sync_, asked: "C:Sleat_0 S", reply: closed + ready('I'), answer: "3 Z:I"},
+		}},
+		{"an error names the client's statement", []exchangeCase{
+			{send: parse("a", "q") + sync_, asked: "P:leat_0q S", reply: parsed + ready('I'), answer: "1 Z:I", stmts: "q"},
+			{
+				send: bind("a") + sync_, asked: "B:leat_0 S", reply: string(appendError(nil, severityError, "08P01", `prepared statement "leat_0" requires 1`)) + ready('I'),
+				answer: `E:SERRORVERRORC08P01Mprepared_statement_"a"_requires_1 Z:I`, stmts: "q",
+			},
+		}},
+		{"what comes behind an error that is held back", []exchangeCase{{
+			send: closing("a") + bind("a") + sync_, asked: "C:Sa B:a S", reply: closed + failure("26000") + setting("DateStyle", "German") + ready('I'),
+			answer: "3 E:SERRORVERRORC26000Mno S:DateStyleGerman Z:I",
 		}}},
 		{"the statement is lost, and prepared again", []exchangeCase{
 			{send: parse("a", "q") + sync_, asked: "P:leat_0q S", reply: parsed + ready('I'), answer: "1 Z:I", stmts: "q"},

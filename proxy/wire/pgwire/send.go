@@ -158,8 +158,8 @@ func isOwn(name []byte) bool {
 	return len(name) >= len(ownPrefix) && string(name[:len(ownPrefix)]) == ownPrefix
 }
 
-// parse sends a Parse. A statement that the conn has under Leat's name is not sent, unless its transaction has
-// failed: then the server says so.
+// parse sends a Parse. A statement that the conn has under Leat's name is not sent, unless the server may have
+// something to say of it.
 func (s *sender) parse(i int, st *step, m []byte) {
 	c := s.conn
 	c.parsedNow(st.stmt)
@@ -169,7 +169,7 @@ func (s *sender) parse(i int, st *step, m []byte) {
 		s.await(expect{kind: reqParse, step: i, stmt: st.stmt})
 		return
 	}
-	if e := c.lookup(st.stmt); e != nil && c.tx != wire.TxFailed {
+	if e := c.lookup(st.stmt); c.isCurrent(e) {
 		s.await(expect{kind: reqParse, step: i, entry: e, given: true})
 		return
 	}

@@ -43,6 +43,8 @@ type serverStmts struct {
 	max   int // how many; 0: maxServerStmts
 	bytes int
 	next  uint64 // number of the next name
+	// created is the last exchange that created something: a temporary table may stand in front of another now.
+	created uint64
 	// closing are those that are not in use any more, to be closed with the next request.
 	closing []*serverStmt
 	// unnamed is the statement that a client has left on the conn without a name; nil if it isn't known.
@@ -171,6 +173,11 @@ func (c *Conn) lookup(s *stmt) *serverStmt {
 	}
 	e, _ := c.stmts.lru.Get(c.keyOf(s))
 	return e
+}
+
+// isCurrent reports whether a statement means what it would if it were prepared now.
+func (c *Conn) isCurrent(e *serverStmt) bool {
+	return e != nil && c.tx != wire.TxFailed && (c.stmts.created == 0 || e.born > c.stmts.created)
 }
 
 // add makes a statement for a client's: it is about to be prepared. Those least used that there is no room for any

@@ -64,6 +64,15 @@ func (wr *Writer) Write(p []byte) {
 // Total is how many bytes were written so far, sent or still buffered.
 func (wr *Writer) Total() int { return wr.sent + len(wr.buf) }
 
+// Since returns what was written since total was mark. It aliases the buffer: valid until the next call. It is nil
+// when some of that has been sent.
+func (wr *Writer) Since(mark int) []byte {
+	if mark < wr.sent {
+		return nil
+	}
+	return wr.buf[mark-wr.sent:]
+}
+
 // Rewind takes back what was written since total was mark. It reports false, and does nothing, when some
 // of it has been sent.
 func (wr *Writer) Rewind(mark int) bool {
