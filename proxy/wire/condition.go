@@ -36,9 +36,17 @@ func (c Condition) RefusesWrites() bool {
 // SQLSTATE.
 func (e *ServerError) Condition() Condition {
 	if e.Number == 0 {
-		return postgresConditions[e.SQLState]
+		return e.postgresCondition()
 	}
 	return e.mysqlCondition()
+}
+
+func (e *ServerError) postgresCondition() Condition {
+	// feature_not_supported, but of a standby: an unlogged table has no rows there
+	if e.SQLState == "0A000" && strings.Contains(e.Message, "unlogged relations during recovery") {
+		return ReadOnlyServer
+	}
+	return postgresConditions[e.SQLState]
 }
 
 func (e *ServerError) mysqlCondition() Condition {
@@ -79,4 +87,7 @@ var postgresConditions = map[string]Condition{
 	"57P03": GoingAway,    // cannot_connect_now
 	"53300": TooManyConns, // too_many_connections
 	"42601": SyntaxError,  // syntax_error
+	"57P05": ConnClosed,   // idle_session_timeout
+	"25P03": ConnClosed,   // idle_in_transaction_session_timeout
+	"25P04": ConnClosed,   // transaction_timeout
 }

@@ -35,6 +35,9 @@ func TestCondition(t *testing.T) {
 		{"PostgreSQL: starting up", ServerError{SQLState: "57P03"}, GoingAway},
 		{"PostgreSQL: query cancelled", ServerError{SQLState: "57014"}, OtherCondition},
 		{"PostgreSQL: too many connections", ServerError{SQLState: "53300"}, TooManyConns},
+		{"PostgreSQL: an unlogged table on a standby", ServerError{SQLState: "0A000", Message: "cannot access temporary or unlogged relations during recovery"}, ReadOnlyServer},
+		{"PostgreSQL: not supported", ServerError{SQLState: "0A000", Message: "cached plan must not change result type"}, OtherCondition},
+		{"PostgreSQL: idle for too long", ServerError{SQLState: "57P05"}, ConnClosed},
 		{"PostgreSQL: syntax", ServerError{SQLState: "42601"}, SyntaxError},
 	}
 	for _, tt := range tests {
