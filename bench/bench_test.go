@@ -2,6 +2,9 @@ package main
 
 import (
 	"bytes"
+	"os"
+	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -102,9 +105,89 @@ func TestReport(t *testing.T) {
 }
 
 func TestFlags(t *testing.T) {
-	for _, bad := range [][]string{{"-conns", "0"}, {"-conns", "1,x"}, {"-rounds", "0"}, {"-seconds", "0"}, {"-parts", "nothing"}} {
+	for _, bad := range [][]string{
+		{"-conns", "0"},
+		{"-conns", "1,x"},
+		{"-rounds", "0"},
+		{"-seconds", "0"},
+		{"-parts", "nothing"},
+		{"-flavor", "oracle"},
+		{"-flavor", "postgres", "-parts", "eof"},
+		{"-flavor", "postgres", "-profile-mode", "text"},
+	} {
 		if _, err := parseFlags(bad); err == nil {
 			t.Errorf("parseFlags(%q): got no error, want one", bad)
+		}
+	}
+}
+
+func TestFlagsOfFlavors(t *testing.T) {
+	for _, tt := range []struct {
+		flavor, mode   string
+		targets, parts []string
+	}{
+		{"mysql", modeText, []string{direct, haproxy, relay, leat}, []string{partLookups, partEOF, partRows, partLogins, partIdle}},
+		{"postgres", modeSimple, []string{direct, haproxy, relay, leat, pgbouncer, pgpool}, []string{partLookups, partRows, partLogins, partIdle}},
+	} {
+		o, err := parseFlags([]string{"-flavor", tt.flavor})
+		if err != nil || !slices.Equal(o.targets, tt.targets) || !slices.Equal(o.parts, tt.parts) || o.profileMode != tt.mode {
+			t.Errorf("%s: got targets %v, parts %v, mode %s, error %v; want %v", tt.flavor, o.targets, o.parts, o.profileMode, err, tt)
+		}
+	}
+}
+
+const pgbenchProgress = `pgbench (15.18)
+progress: 1.0 s, 9000.0 tps, lat 0.100 ms stddev 0.010, 0 failed
+progress: 2.0 s, 1000.5 tps, lat 0.100 ms stddev 0.010, 0 failed
+progress: 3.0 s, 2000.0 tps, lat 0.100 ms stddev 0.010, 0 failed
+`
+
+func TestWatchPgbench(t *testing.T) {
+	points, text, err := watchPgbench(strings.NewReader(pgbenchProgress), os.Getpid())
+	if err != nil || len(points) != 3 || points[1].perSecond != 1000.5 || points[2].cpu < points[0].cpu || points[0].cpu == 0 {
+		t.Errorf("got %+v, %v; want 3 points", points, err)
+	}
+	if text != "pgbench (15.18)\n" {
+		t.Errorf("got the text %q, want the first line", text)
+	}
+	if _, _, err := watchPgbench(strings.NewReader(strings.ReplaceAll(pgbenchProgress, "0 failed", "3 failed")), 0); err == nil {
+		t.Error("failed transactions: got no error, want one")
+	}
+}
+
+// TestPgbenchSample: what came before the first line of progress counts for latencies, not for rate and CPU time.
+func TestPgbenchSample(t *testing.T) {
+	dir := t.TempDir()
+	log := strings.Repeat("0 1 200 0 1795000000 1000\n", 90) + strings.Repeat("1 1 5000 0 1795000000 1000\n", 10)
+	if err := os.WriteFile(filepath.Join(dir, "log.123"), []byte(log), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	latencies, err := readPgbenchLogs(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	begin := time.Now()
+	points := []progressPoint{
+		{at: begin, cpu: time.Second, perSecond: 9},
+		{at: begin.Add(time.Second), cpu: time.Second + time.Millisecond, perSecond: 10},
+		{at: begin.Add(3 * time.Second), cpu: time.Second + 2*time.Millisecond, perSecond: 5},
+	}
+	s, err := pgbenchSample(points, latencies)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, want := s.perQuery(), 100.0; max(got/want, want/got) > 1.001 || s.queries != 100 {
+		t.Errorf("got %v µs per query over %d queries, want %v over 100", got, s.queries, want)
+	}
+	if got, want := s.perSecond, 20.0/3; max(got/want, want/got) > 1.001 {
+		t.Errorf("got %v per second, want %v", got, want)
+	}
+	if s.p50 > 210*time.Microsecond || s.p95 < 4900*time.Microsecond {
+		t.Errorf("got p50 %v and p95 %v, want 200µs and 5ms", s.p50, s.p95)
+	}
+	for _, few := range [][]progressPoint{nil, points[:1]} {
+		if _, err := pgbenchSample(few, latencies); err == nil {
+			t.Errorf("%d points: got no error, want one", len(few))
 		}
 	}
 }

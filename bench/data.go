@@ -1,6 +1,6 @@
 package main
 
-// The servers that are measured behind the proxies, and the feature table on them.
+// The servers of MySQL's kin that are measured behind the proxies, and the feature table on them.
 
 import (
 	"context"
@@ -34,9 +34,9 @@ var tenants = []string{"acme", "globex", "initech", "umbrella"}
 
 const usersPerTenant = 25_000
 
-// startServers runs a primary and a replica that has the feature table. Leat reads from the replica, as
+// startMySQL runs a primary and a replica that has the feature table. Leat reads from the replica, as
 // the other targets do, so that all of them ask the same server.
-func startServers(ctx context.Context, flavor localdb.Flavor) (*localdb.Topology, error) {
+func startMySQL(ctx context.Context, flavor localdb.Flavor) (*localdb.Topology, error) {
 	t, err := localdb.StartTopologyWith(ctx, localdb.TopologyOptions{Flavor: flavor, Replicas: 1})
 	if err != nil {
 		return nil, err

@@ -1,6 +1,6 @@
 package main
 
-// Memory per idle client. Leat's clients are logged in; the TCP proxies, which know no log-in, stand in
+// Memory per idle client. Clients of Leat and of poolers are logged in; the TCP proxies, which know no log-in, stand in
 // front of a listener of this program that greets and then says nothing, since 5,000 threads of a database
 // server would measure the server.
 
@@ -10,8 +10,6 @@ import (
 	"io"
 	"net"
 	"time"
-
-	"leat/internal/rawmysql"
 )
 
 // idleClients reports what each target's resident memory grows by per client.
@@ -19,7 +17,8 @@ func (b *bench) idleClients(ctx context.Context) error {
 	fmt.Fprintf(b.out, "\n### %d idle clients\n", b.idle)
 	rows := [][]string{{"target", "resident before MiB", "with clients MiB", "KiB per client"}}
 	for _, t := range b.targets {
-		if t.proc == nil || t.name == splice { // a splice needs two pipes per client, more descriptors than there may be
+		// A splice needs two pipes per client, more descriptors than there may be; pgpool a process.
+		if t.proc == nil || t.name == splice || t.name == pgpool {
 			continue
 		}
 		before, after, err := b.idleMemory(ctx, t)
@@ -37,8 +36,8 @@ func (b *bench) idleClients(ctx context.Context) error {
 
 // idleMemory opens the clients and returns the target's resident memory before and with them.
 func (b *bench) idleMemory(ctx context.Context, t *target) (before, after int64, err error) {
-	dial := func() (io.Closer, error) { return rawmysql.Dial(ctx, t.address, clientOptions(true)) }
-	if t.admin == "" {
+	dial := func() (io.Closer, error) { return b.login(ctx, t.address) }
+	if !t.pools {
 		greeter, err := net.Listen("tcp", "127.0.0.1:0")
 		if err != nil {
 			return 0, 0, err

@@ -10,6 +10,7 @@ import (
 	"io"
 	"net/http"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -19,8 +20,12 @@ import (
 func (b *bench) allocations(ctx context.Context, t *target) error {
 	fmt.Fprintf(b.out, "\n### Leat's allocations\n")
 	rows := [][]string{{"client", "per request, 1 row", "per request, 100 rows", "per row"}}
-	for _, deprecated := range []bool{false, true} {
-		for _, mode := range []string{modeText, modePrepared} {
+	clients := []bool{false}
+	if slices.Contains(b.dialect.parts, partEOF) {
+		clients = append(clients, true)
+	}
+	for _, deprecated := range clients {
+		for _, mode := range b.modes {
 			w := workload{mode: mode, conns: 16, deprecateEOF: deprecated}
 			one, err := b.allocationsOf(ctx, t, w)
 			if err != nil {
@@ -45,14 +50,14 @@ func (b *bench) allocations(ctx context.Context, t *target) error {
 // allocationsOf counts over a round after a short one that fills pools and caches. The 16 log-ins and
 // the health checks of the time are in it too.
 func (b *bench) allocationsOf(ctx context.Context, t *target, w workload) (float64, error) {
-	if _, err := runLoad(ctx, t, w, b.length/4); err != nil {
+	if _, err := b.load(ctx, t, w, b.length/4); err != nil {
 		return 0, err
 	}
 	before, err := readMetric(ctx, t, "go_memstats_mallocs_total")
 	if err != nil {
 		return 0, err
 	}
-	s, err := runLoad(ctx, t, w, b.length)
+	s, err := b.load(ctx, t, w, b.length)
 	if err != nil {
 		return 0, err
 	}
@@ -106,7 +111,7 @@ func (b *bench) profileLeat(ctx context.Context) error {
 		go func() {
 			failed <- writeProfile(ctx, t, fmt.Sprintf("/debug/pprof/%s?seconds=%.0f", kind, length.Seconds()), file)
 		}()
-		s, err := runLoad(ctx, t, workload{mode: b.profileMode, conns: 16}, length+time.Second)
+		s, err := b.load(ctx, t, workload{mode: b.profileMode, conns: 16}, length+time.Second)
 		if err := errors.Join(err, <-failed); err != nil {
 			return err
 		}

@@ -1,7 +1,6 @@
 package main
 
-// Load from this program: clients with DEPRECATE_EOF, replies of many rows, and log-ins, which sysbench
-// can't do.
+// Load from this program: log-ins, and what sysbench can't do: clients with DEPRECATE_EOF, replies of many rows.
 
 import (
 	"context"
@@ -32,10 +31,10 @@ func runLoad(ctx context.Context, t *target, w workload, length time.Duration) (
 }
 
 // runLogins connects, logs in and leaves, over and over, on w.conns connections at a time.
-func runLogins(ctx context.Context, t *target, w workload, length time.Duration) (sample, error) {
+func (b *bench) runLogins(ctx context.Context, t *target, w workload, length time.Duration) (sample, error) {
 	return drive(t, w.conns, length, func(_ int, until time.Time, latencies *histogram) error {
 		for now := time.Now(); now.Before(until); now = time.Now() {
-			conn, err := rawmysql.Dial(ctx, t.address, clientOptions(w.deprecateEOF))
+			conn, err := b.login(ctx, t.address)
 			if err != nil {
 				return err
 			}

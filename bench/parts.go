@@ -13,6 +13,7 @@ import (
 // bench is one run of the benchmark.
 type bench struct {
 	options
+	*dialect
 	starter *starter
 	targets []*target
 	out     io.Writer
@@ -28,8 +29,8 @@ func (b *bench) run(ctx context.Context) error {
 	if err := b.warm(ctx); err != nil {
 		return fmt.Errorf("warm-up: %w", err)
 	}
-	for _, name := range allParts {
-		if !slices.Contains(b.parts, name) {
+	for _, name := range b.dialect.parts {
+		if !slices.Contains(b.options.parts, name) {
 			continue
 		}
 		if err := parts[name](ctx); err != nil {
@@ -42,8 +43,8 @@ func (b *bench) run(ctx context.Context) error {
 // warm fills the server's memory, and Leat's pools and caches, which last longer than the benchmark does.
 func (b *bench) warm(ctx context.Context) error {
 	for _, t := range b.targets {
-		for _, mode := range []string{modeText, modePrepared} {
-			if _, err := runLoad(ctx, t, workload{mode: mode, conns: slices.Max(b.conns)}, time.Second/2); err != nil {
+		for _, mode := range b.modes {
+			if _, err := b.load(ctx, t, workload{mode: mode, conns: slices.Max(b.conns)}, time.Second/2); err != nil {
 				return err
 			}
 		}
@@ -52,13 +53,10 @@ func (b *bench) warm(ctx context.Context) error {
 }
 
 func (b *bench) lookups(ctx context.Context) error {
-	run := func(ctx context.Context, t *target, w workload, length time.Duration) (sample, error) {
-		return runSysbench(ctx, b.script, t, w, length)
-	}
 	for _, conns := range b.conns {
-		for _, mode := range []string{modeText, modePrepared} {
+		for _, mode := range b.modes {
 			w := workload{mode: mode, conns: conns}
-			if err := b.compare(ctx, fmt.Sprintf("sysbench, %s, %d connections", mode, conns), run, w); err != nil {
+			if err := b.compare(ctx, fmt.Sprintf("%s, %s, %d connections", b.client, mode, conns), b.dialect.lookups, w); err != nil {
 				return err
 			}
 		}
@@ -67,7 +65,7 @@ func (b *bench) lookups(ctx context.Context) error {
 }
 
 func (b *bench) deprecateEOF(ctx context.Context) error {
-	for _, mode := range []string{modeText, modePrepared} {
+	for _, mode := range b.modes {
 		w := workload{mode: mode, conns: 16, deprecateEOF: true}
 		if err := b.compare(ctx, "client with DEPRECATE_EOF, "+mode+", 16 connections", runLoad, w); err != nil {
 			return err
@@ -78,8 +76,8 @@ func (b *bench) deprecateEOF(ctx context.Context) error {
 
 // rows measures replies of 100 rows, and what Leat allocates for replies of 1 and of 100.
 func (b *bench) rows(ctx context.Context) error {
-	w := workload{mode: modeText, conns: 16, rows: 100}
-	if err := b.compare(ctx, "replies of 100 rows, text, 16 connections", runLoad, w); err != nil {
+	w := workload{mode: b.rowsMode, conns: 16, rows: 100}
+	if err := b.compare(ctx, "replies of 100 rows, "+b.rowsMode+", 16 connections", b.load, w); err != nil {
 		return err
 	}
 	if t := find(b.targets, leat); t != nil {
@@ -89,7 +87,7 @@ func (b *bench) rows(ctx context.Context) error {
 }
 
 func (b *bench) logins(ctx context.Context) error {
-	return b.compare(ctx, "connect, log in and leave, 4 at a time", runLogins, workload{conns: 4})
+	return b.compare(ctx, "connect, log in and leave, 4 at a time", b.runLogins, workload{conns: 4})
 }
 
 // compare lets the targets take turns and reports the medians. Who is first changes from round to round.

@@ -70,9 +70,33 @@ func waitListening(ctx context.Context, address string, limit time.Duration) err
 	}
 }
 
-// cpuTime is what a process has used so far, user and system, with its ended threads. The scheduler
-// counts it in nanoseconds, where /proc/PID/stat has ticks of 10 ms.
+// cpuTime is what a process and its children have used so far, user and system, with ended threads but without ended
+// children.
 func cpuTime(pid int) (time.Duration, error) {
+	sum, err := ownCPUTime(pid)
+	if err != nil {
+		return 0, err
+	}
+	children, err := os.ReadFile(fmt.Sprintf("/proc/%d/task/%d/children", pid, pid))
+	if err != nil {
+		return 0, err
+	}
+	for child := range strings.FieldsSeq(string(children)) {
+		n, err := strconv.Atoi(child)
+		if err != nil {
+			return 0, err
+		}
+		used, err := ownCPUTime(n)
+		if err != nil {
+			continue // it has ended
+		}
+		sum += used
+	}
+	return sum, nil
+}
+
+// ownCPUTime is a process's own. The scheduler counts it in nanoseconds, where /proc/PID/stat has ticks of 10 ms.
+func ownCPUTime(pid int) (time.Duration, error) {
 	const schedClock = 2
 	var ts unix.Timespec
 	clock := int32(^pid<<3 | schedClock) // clock_getcpuclockid(3)

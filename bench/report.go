@@ -17,6 +17,10 @@ import (
 func report(out io.Writer, title string, targets []*target, samples [][]sample) {
 	fmt.Fprintf(out, "\n### %s\n", title)
 	rows := [][]string{{"target", "per second", "p50 ms", "p95 ms", "p99 ms", "CPU µs each", "least", "× haproxy", "× relay", "(min–max)"}}
+	pooler := find(targets, pgbouncer) != nil
+	if pooler {
+		rows[0] = append(rows[0], "× pgbouncer", "(min–max)")
+	}
 	for i, t := range targets {
 		of := func(value func(sample) float64) float64 { return median(each(samples[i], value)) }
 		row := []string{
@@ -26,13 +30,18 @@ func report(out io.Writer, title string, targets []*target, samples [][]sample) 
 			milliseconds(of(func(s sample) float64 { return s.p99.Seconds() })),
 		}
 		if t.proc == nil {
-			rows = append(rows, append(row, "", "", "", "", ""))
+			rows = append(rows, append(row, make([]string, len(rows[0])-len(row))...))
 			continue
 		}
 		row = append(row, fmt.Sprintf("%.1f", of(sample.perQuery)), fmt.Sprintf("%.1f", slices.Min(each(samples[i], sample.perQuery))))
 		toHAProxy, _ := ratio(targets, samples, i, haproxy)
 		toRelay, spread := ratio(targets, samples, i, relay)
-		rows = append(rows, append(row, toHAProxy, toRelay, spread))
+		row = append(row, toHAProxy, toRelay, spread)
+		if pooler {
+			toPooler, spread := ratio(targets, samples, i, pgbouncer)
+			row = append(row, toPooler, spread)
+		}
+		rows = append(rows, row)
 	}
 	printTable(out, rows)
 }

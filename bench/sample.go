@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// Modes of a lookup.
+// Modes of a lookup. PostgreSQL's are simple, extended and prepared.
 const (
 	modeText     = "text"
 	modePrepared = "prepared"
@@ -16,7 +16,7 @@ const (
 
 // workload is one kind of load.
 type workload struct {
-	mode  string // text or prepared
+	mode  string
 	conns int
 	// deprecateEOF asks for DEPRECATE_EOF at the log-in, as MySQL's own clients do; libmariadb (and so
 	// sysbench), go-sql-driver/mysql and PyMySQL don't. Not for sysbench.

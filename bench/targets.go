@@ -4,6 +4,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -16,15 +17,17 @@ import (
 
 // Names of targets, in the order of the report.
 const (
-	direct  = "direct"
-	haproxy = "haproxy" // in TCP mode
-	relay   = "relay"   // bench/relay
-	splice  = "splice"  // bench/relay -splice
-	leat    = "leat"
-	base    = "base" // another build of Leat, the program leat-base, to tell what a change costs
+	direct    = "direct"
+	haproxy   = "haproxy" // in TCP mode
+	relay     = "relay"   // bench/relay
+	splice    = "splice"  // bench/relay -splice
+	leat      = "leat"
+	base      = "base" // another build of Leat, the program leat-base, to tell what a change costs
+	pgbouncer = "pgbouncer"
+	pgpool    = "pgpool"
 )
 
-var allTargets = []string{direct, haproxy, relay, splice, leat, base}
+var allTargets = []string{direct, haproxy, relay, splice, leat, base, pgbouncer, pgpool}
 
 // target is one way to the server.
 type target struct {
@@ -32,6 +35,7 @@ type target struct {
 	address string
 	proc    *process // nil for direct
 	admin   string   // Leat's admin port; else empty
+	pools   bool     // clients log in to it, not to the server behind it
 }
 
 // pid of the proxy, 0 for direct.
@@ -46,6 +50,7 @@ func (t *target) port() string { return t.address[strings.LastIndexByte(t.addres
 
 // starter starts targets with files in a directory.
 type starter struct {
+	*dialect
 	dir      string // logs and configs
 	programs string // where the programs leat and relay are
 	pool     int    // of Leat; 0: its default
@@ -53,12 +58,16 @@ type starter struct {
 
 // start starts one target in front of the servers.
 func (s *starter) start(ctx context.Context, name string, servers *localdb.Topology) (*target, error) {
-	to := servers.Replicas()[0].Addr()
+	to := s.reads(servers).Addr()
 	switch name {
 	case leat:
 		return s.startLeat(ctx, leat, "leat", servers)
 	case base:
 		return s.startLeat(ctx, base, "leat-base", servers)
+	case pgbouncer:
+		return s.startPgBouncer(ctx, to)
+	case pgpool:
+		return s.startPgpool(ctx, to)
 	}
 	return s.startTCP(ctx, name, to)
 }
@@ -103,7 +112,7 @@ defaults
     timeout connect 5s
     timeout client 1h
     timeout server 1h
-listen mysql
+listen database
     bind %s
     server main %s
 `, listen, to)
@@ -126,7 +135,7 @@ func (s *starter) startLeat(ctx context.Context, name, program string, servers *
 	if err != nil {
 		return nil, err
 	}
-	return &target{name: name, address: address, admin: admin, proc: p}, nil
+	return &target{name: name, address: address, admin: admin, proc: p, pools: true}, nil
 }
 
 // leatConfig is what a user would write, with the defaults for all that matters to speed.
@@ -135,17 +144,21 @@ func (s *starter) leatConfig(address, admin string, servers *localdb.Topology) s
 	if s.pool > 0 {
 		pool = fmt.Sprintf("    pool: {size: %d}\n", s.pool)
 	}
-	return fmt.Sprintf(`listen: {mysql: %q, admin: %q}
+	replicas := ""
+	for _, r := range servers.Replicas() {
+		replicas += fmt.Sprintf("    replicas: [%q]\n", r.Addr())
+	}
+	return fmt.Sprintf(`listen: {%s: %q, admin: %q}
 users:
   - {name: %s, password: %s}
 monitor: {user: %s, password: %s}
 limits: {clients: 10000}
 shards:
   - name: main
+    dialect: %s
     primary: %s
-    replicas: [%q]
-`, address, admin, localdb.AppUser, localdb.AppPassword, localdb.MonitorUser, localdb.MonitorPassword,
-		servers.Primary().Addr(), servers.Replicas()[0].Addr()) + pool
+`, s.name, address, admin, localdb.AppUser, localdb.AppPassword, localdb.MonitorUser, localdb.MonitorPassword,
+		s.name, servers.Primary().Addr()) + replicas + pool
 }
 
 func freeAddress() (string, error) {
@@ -153,11 +166,16 @@ func freeAddress() (string, error) {
 	return "127.0.0.1:" + strconv.Itoa(port), err
 }
 
-// startAll starts targets by name. When one fails those before it are stopped.
+// startAll starts targets by name; a pooler that this machine hasn't is left out, with a line. When one fails those
+// before it are stopped.
 func (s *starter) startAll(ctx context.Context, names []string, servers *localdb.Topology) ([]*target, error) {
 	var all []*target
 	for _, name := range names {
 		t, err := s.start(ctx, name, servers)
+		if errors.Is(err, errNoPooler) {
+			fmt.Fprintf(os.Stderr, "%v; it is left out\n", err)
+			continue
+		}
 		if err != nil {
 			stopAll(all)
 			return nil, fmt.Errorf("start %s: %w", name, err)

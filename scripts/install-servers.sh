@@ -2,7 +2,7 @@
 # Installs the servers and tools that Leat's tests, demo and benchmarks run, once; what is there already is
 # left alone. Nothing is started, and nothing listens afterwards.
 #
-#   install-servers.sh [mariadb] [mysql] [postgres] [postgres18] [pymysql] [bench] [clients]
+#   install-servers.sh [mariadb] [mysql] [postgres] [postgres18] [pymysql] [bench] [poolers] [clients]
 #
 #   mariadb     MariaDB's server and client, from the system's packages
 #   mysql       MySQL 9.7, in the user's cache directory (mysql97.sh); where it can't be had its tests are
@@ -11,6 +11,7 @@
 #   postgres18  PostgreSQL 18, as mysql (pg18.sh)
 #   pymysql     PyMySQL for the system's Python
 #   bench       sysbench, HAProxy
+#   poolers     PgBouncer and pgpool, as mysql (poolers.sh); the benchmarks do without
 #   clients     PyMySQL, SQLAlchemy, a JDK with MariaDB's JDBC driver, Node with npm
 #
 # Default: mariadb mysql postgres postgres18.
@@ -81,6 +82,8 @@ pymysql() { install python3 python3-pymysql; }
 
 bench() { install sysbench haproxy; }
 
+poolers() { tree poolers.sh "PGBOUNCER AND PGPOOL"; }
+
 clients() {
     local packages=(python3 python3-pymysql python3-sqlalchemy libmariadb-java)
     command -v javac >/dev/null || packages+=(default-jdk-headless)
@@ -91,7 +94,7 @@ clients() {
 [ $# -gt 0 ] || set -- mariadb mysql postgres postgres18
 for what; do
     case $what in
-    mariadb | mysql | postgres | postgres18 | pymysql | bench | clients) "$what" ;;
+    mariadb | mysql | postgres | postgres18 | pymysql | bench | poolers | clients) "$what" ;;
     *) sed -n '2,/^set/{/^set/d;s/^# \{0,1\}//p}' "$0" >&2; exit 2 ;;
     esac
 done
