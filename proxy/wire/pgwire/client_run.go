@@ -133,7 +133,7 @@ func (c *Client) stepParse(s *step, p *fieldReader, message []byte, long bool) {
 	old := c.stmts.find(name)
 	switch {
 	case old != nil && len(name) > 0:
-		s.err = &wire.ServerError{SQLState: "42P05", Message: `prepared statement "` + string(name) + `" already exists`}
+		s.err = &wire.ServerError{SQLState: stateNameTaken, Message: `prepared statement "` + string(name) + `" already exists`}
 		return
 	case old != nil && old.is(text, types):
 		s.stmt = old

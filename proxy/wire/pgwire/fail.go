@@ -108,6 +108,8 @@ func (c *Conn) undo(x *expect) {
 const (
 	// stateNoStatement is the SQLSTATE of a statement that the server doesn't have.
 	stateNoStatement = "26000"
+	// stateNameTaken is the SQLSTATE of a Parse whose name is that of another statement.
+	stateNameTaken = "42P05"
 	// stateNotSupported is the SQLSTATE of a statement whose columns have changed, among others.
 	stateNotSupported = "0A000"
 	// fieldRoutine is the field of an error that names the function in the server's source.

@@ -48,7 +48,7 @@ func TestRuns(t *testing.T) {
 		{"a name is taken", []exchangeCase{
 			{send: parse("a", "q") + sync_, asked: "P:leat_0q S", reply: parsed + ready('I'), answer: "1 Z:I", stmts: "q"},
 			{
-				send: parse("a", "r") + bind("a") + sync_, asked: "D:Sleat_none S", reply: failure("26000") + ready('I'), stmts: "q",
+				send: parse("a", "r") + bind("a") + sync_, asked: "P:r D:Sleat_none S", reply: parsed + failure("26000") + ready('I'), stmts: "q",
 				answer: `E:SERRORVERRORC42P05Mprepared_statement_"a"_already_exists Z:I`,
 			},
 		}},

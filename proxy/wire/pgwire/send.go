@@ -120,6 +120,9 @@ func (s *sender) run(frames []byte, run *run) {
 			s.sync(i, m)
 		case st.kind == reqFlush, s.poisoned:
 		case st.err != nil:
+			if st.err.SQLState == stateNameTaken {
+				s.judge(st, m)
+			}
 			s.poison(i, st)
 		default:
 			s.step(i, st, m)
@@ -244,6 +247,13 @@ func (s *sender) poison(i int, st *step) {
 	s.poisoned = true
 	s.message(reqDescribe, []byte{targetStatement}, noStatement, "\x00")
 	s.await(expect{kind: describeStatement, step: i, err: err})
+}
+
+// judge lets the server look at a Parse that is to fail for its name: what is wrong with the statement comes first.
+func (s *sender) judge(st *step, m []byte) {
+	s.unnamed, s.conn.stmts.unnamed = nil, nil
+	s.renamed(m, st, nil)
+	s.await(expect{kind: reqParse, step: -1, hidden: true})
 }
 
 // sync sends the Sync that ends a Run, unless nothing was sent before it.
