@@ -45,11 +45,11 @@ func (s *session) forward(r *wire.Request, plan *router.Plan) error {
 // conclude ends a request. A client whose conn went away with a transaction must have heard of it by the answer,
 // and with state that can't be restored its own connection ends too, as a direct one would.
 func (s *session) conclude(answer error) error {
-	var told *wire.Error
-	switch {
-	case s.lost == lostNothing:
+	if s.lost == lostNothing {
 		return nil
-	case s.lost == lostTx && errors.As(answer, &told) && (told.Code == wire.CodeServerGone || told.Code == wire.CodeUnknownOutcome):
+	}
+	var told *wire.Error // behind the usual way out: it is allocated
+	if s.lost == lostTx && errors.As(answer, &told) && (told.Code == wire.CodeServerGone || told.Code == wire.CodeUnknownOutcome) {
 		return nil
 	}
 	return errEnd
