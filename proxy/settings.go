@@ -38,13 +38,17 @@ func (s *session) learnSettings(conn *backend.Conn, r *wire.Request, plan *route
 // startOver gives settings that were reset the values that the client's log-in asked for: the server has gone back
 // to its own.
 func (s *session) startOver(conn *backend.Conn, plan *router.Plan) error {
-	want := conn.State()
+	c, ok := conn.Conn.(wire.HoldingConn)
+	if !ok {
+		return nil
+	}
+	var values []wire.Var
 	for _, v := range s.initial.Vars() {
 		if plan.ResetsAll || slices.Contains(plan.Resets, v.Name) {
-			want = want.With(v.Name, v.Value)
+			values = append(values, v)
 		}
 	}
-	return conn.Adopt(want)
+	return c.Restart(values, s.client)
 }
 
 // holdable are the reasons to hold a conn of which the server says whether they still are.

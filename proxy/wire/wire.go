@@ -80,7 +80,7 @@ type Login struct {
 	Flags uint64
 	// ReadOnly opens the conn so that a write on it fails: for conns to replicas.
 	ReadOnly bool
-	// Attributes are sent as connection attributes (MySQL) or application_name (PostgreSQL).
+	// Attributes are sent as connection attributes (MySQL).
 	Attributes map[string]string
 }
 
@@ -161,6 +161,9 @@ const (
 type HoldingConn interface {
 	Conn
 
+	// Restart gives settings the values that the session began with, where a RESET has given them the server's. It
+	// may be called inside a transaction. The client, which has heard of the server's, hears of them again.
+	Restart(values []Var, c Client) error
 	// Holds asks whether anything of a kind is left, outside a transaction.
 	Holds(what Held) (bool, error)
 	// Watch passes on what the server says while the session waits for its client's next request, until stop is

@@ -75,6 +75,9 @@ func (c *Conn) IdleTimeout() time.Duration {
 
 // milliseconds reads a setting of PostgreSQL's that is a time in milliseconds unless it has a unit; 0: it can't.
 func milliseconds(v string) time.Duration {
+	if v == "0" { // the usual one
+		return 0
+	}
 	v = strings.TrimSpace(v)
 	digits := strings.TrimRight(v, "abcdefghijklmnopqrstuvwxyz ")
 	unit := strings.TrimSpace(v[len(digits):])
@@ -195,19 +198,19 @@ func (c *Conn) Adopt(want *wire.State) error {
 	return nil
 }
 
-// Learn implements wire.Conn. Inside a transaction that has failed, and before a Sync, the server can't be asked: it
-// is asked by the first call after that.
+// Learn implements wire.Conn. Settings go back with the transaction that set them, and a question might come ahead of
+// a SET TRANSACTION: the server is asked by the first call after the transaction, and after the Sync.
 func (c *Conn) Learn(names []string) error {
 	for _, name := range names {
 		if !slices.Contains(c.unlearned, name) {
 			c.unlearned = append(c.unlearned, name)
 		}
 	}
-	if len(c.unlearned) == 0 || c.tx == wire.TxFailed || c.unsynced {
+	if len(c.unlearned) == 0 || c.tx != wire.TxIdle || c.unsynced {
 		return nil
 	}
 	names, c.unlearned = c.unlearned, nil
-	values, err := c.query(learnSQL(names, c.encoding()), len(names))
+	values, err := c.query(ownSQL(names, c.encoding()), len(names))
 	if err != nil {
 		return err
 	}
@@ -223,6 +226,33 @@ func (c *Conn) Learn(names []string) error {
 		}
 	}
 	c.setState(state)
+	return nil
+}
+
+// Restart implements wire.HoldingConn.
+func (c *Conn) Restart(values []wire.Var, client wire.Client) error {
+	q := settings{encoding: c.encoding()}
+	state := c.state
+	for i := range values {
+		if v := &values[i]; v.Name != settingReadOnly || !c.readOnly {
+			q.set(v.Name, &v.Value)
+			state = state.With(v.Name, v.Value)
+		}
+	}
+	if q.sql() == "" {
+		return nil
+	}
+	if _, err := c.query(q.sql(), 0); err != nil {
+		return err
+	}
+	c.setState(state)
+	for _, v := range values { // the server's report of the RESET told others
+		for _, p := range c.greeting.Params {
+			if strings.EqualFold(p.Name, v.Name) {
+				client.(*Client).out.Write(appendParameterStatus(nil, p.Name, v.Value))
+			}
+		}
+	}
 	return nil
 }
 

@@ -120,14 +120,11 @@ func startTLS(ctx context.Context, nc net.Conn, address string, cfg *tls.Config)
 	return conn, nil
 }
 
-// parameters are what the startup message says.
+// parameters are what the startup message says. No application is named: a client that names none sees none.
 func (s *serverLogin) parameters() []wire.Var {
 	p := []wire.Var{{Name: "user", Value: s.login.User}}
 	if s.login.Database != "" {
 		p = append(p, wire.Var{Name: "database", Value: s.login.Database})
-	}
-	if name := s.login.Attributes["program_name"]; name != "" {
-		p = append(p, wire.Var{Name: "application_name", Value: name})
 	}
 	if s.login.ReadOnly {
 		p = append(p, wire.Var{Name: "options", Value: "-c default_transaction_read_only=on"})

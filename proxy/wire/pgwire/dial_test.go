@@ -75,7 +75,6 @@ func TestDialMethods(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			tt.login.User, tt.login.Database = "app", "data"
-			tt.login.Attributes = map[string]string{"program_name": "leat"}
 			tt.login.ReadOnly = true
 			w := welcome("app", tt.cred)
 			w.TLS = server
@@ -97,7 +96,7 @@ func TestDialMethods(t *testing.T) {
 				t.Fatal(err)
 			}
 			a := <-arrived
-			if v, _ := a.State.Get("default_transaction_read_only"); a.User != "app" || a.Database != "data" || v != "on" || a.Attributes["program_name"] != "leat" {
+			if v, _ := a.State.Get("default_transaction_read_only"); a.User != "app" || a.Database != "data" || v != "on" {
 				t.Errorf("the server was told %+v %v", a, a.State.Vars())
 			}
 			g := c.Greeting()

@@ -114,6 +114,23 @@ func learnSQL(names []string, encoding string) string {
 	return b.String()
 }
 
+// ownSQL is the query for the values of settings that the session has set itself. NULL is one that has another's: the
+// server's, or the user's. Those that no view shows, as an application's own, are told whoever set them.
+func ownSQL(names []string, encoding string) string {
+	var b strings.Builder
+	for i, name := range names {
+		if i == 0 {
+			b.WriteString("SELECT ")
+		} else {
+			b.WriteString(", ")
+		}
+		name = literal(name, encoding)
+		b.WriteString("CASE WHEN EXISTS (SELECT 1 FROM pg_catalog.pg_settings WHERE pg_catalog.lower(name) OPERATOR(pg_catalog.=) pg_catalog.lower(" +
+			name + ") AND source OPERATOR(pg_catalog.<>) 'session') THEN NULL ELSE pg_catalog.current_setting(" + name + ", true) END")
+	}
+	return b.String()
+}
+
 // literal writes a text so that it means the same whatever the conn's settings are: what is not plain goes as
 // hexadecimal digits.
 func literal(s, encoding string) string {
