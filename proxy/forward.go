@@ -184,7 +184,8 @@ func unsent(err error) error {
 
 // find acquires a conn for a request of a session that holds none.
 func (s *session) find(r *wire.Request, t *try) (*backend.Conn, error) {
-	if t.plan.Needs&lastValues != 0 {
+	sequence := t.plan.Pin == router.PinSequence && s.commands == nil
+	if t.plan.Needs&lastValues != 0 || sequence {
 		if conn := s.server.backend.Reacquire(s.last.ticket); conn != nil {
 			if t.plan.Class != router.ClassWrite || conn.Role() == wire.Primary {
 				t.same = true
@@ -193,12 +194,18 @@ func (s *session) find(r *wire.Request, t *try) (*backend.Conn, error) {
 			conn.Release()
 		}
 		s.last.ticket = backend.Ticket{}
+		if sequence && !onlyPrepares(r) {
+			return nil, errNoSequence
+		}
 		if err := s.last.missed(t.plan); err != nil && r.Kind != wire.Prepare {
 			return nil, err
 		}
 	}
 	return s.acquire(t.plan, t)
 }
+
+// errNoSequence refuses to answer with what another session did to a sequence.
+var errNoSequence = wire.Errorf(wire.CodeNotSupported, "currval() and lastval() need the connection of the statement before, which may have served something else: use RETURNING, or one transaction")
 
 // acquire takes a conn from the pool of the server that the router and the backend choose.
 func (s *session) acquire(plan *router.Plan, t *try) (*backend.Conn, error) {
@@ -268,6 +275,7 @@ func (s *session) requestOptions(r *wire.Request, t *try) *wire.Options {
 	s.options = wire.Options{
 		LocalInfile: s.world.cfg.LocalInfile && t.plan.Kind == router.KindLoadLocal || t.plan.Statements > 1 && s.world.cfg.LocalInfile,
 		Several:     t.plan.Statements != 1 || mayBeSeveral(r.SQL),
+		Retriable:   t.plan.Retriable,
 		Binary:      r.Kind == wire.Execute,
 		Batch:       s.batch(),
 		Begun:       t.conn.Begun(),

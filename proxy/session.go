@@ -364,6 +364,10 @@ const resetTimeout = 5 * time.Second
 
 // resetAndRelease makes a conn as new and gives it back: transaction, locks and tables of the session are gone.
 func (s *session) resetAndRelease(conn *backend.Conn) {
+	if s.hasPin(router.PinSeed) {
+		conn.Discard("its random() is a session's") // no reset takes a seed back
+		return
+	}
 	if err := conn.Reset(time.Now().Add(resetTimeout)); err != nil {
 		conn.Discard("reset failed")
 		return
