@@ -118,6 +118,8 @@ type Options struct {
 	// Several is whether the text looks like several statements, and Batch whether the client may send
 	// such a text (MySQL).
 	Several, Batch bool
+	// Retriable is whether the request may run twice: it reads and does nothing else.
+	Retriable bool
 	// Binary is whether the reply's rows come in the binary protocol.
 	Binary bool
 	// Begun is set when the first of the reply goes to the client; nil: nobody asks.

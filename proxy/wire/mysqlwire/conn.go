@@ -347,7 +347,7 @@ func (c *Conn) Do(req *wire.Request, client wire.Client, opts *wire.Options) (wi
 	to := client.(*Client)
 	before := to.out.Total()
 	s, err := c.exchange(req, to, opts)
-	if err == nil && c.prepareAgain(req, s) {
+	if err == nil && c.prepareAgain(req, s, opts) {
 		s, err = c.exchange(req, to, opts)
 	}
 	out := &c.result

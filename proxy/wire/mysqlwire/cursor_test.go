@@ -30,7 +30,7 @@ func cursorConn(t *testing.T, replies ...[]byte) (server *script, conn *Conn, do
 		case wire.ResetStmt:
 			r.Frames = packets(0, []byte{ComStmtReset, 1, 0, 0, 0})
 		}
-		out, err := conn.Do(r, client, &wire.Options{})
+		out, err := conn.Do(r, client, &wire.Options{Retriable: true})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -5,6 +5,8 @@ package mysqlwire
 
 import (
 	"encoding/binary"
+	"fmt"
+	"strings"
 
 	"github.com/hashicorp/golang-lru/v2/simplelru"
 
@@ -178,9 +180,11 @@ const (
 	errPrepareAgain = 1615 // what the statement names has changed too often
 )
 
-// prepareAgain reports whether a request was refused for a statement that can be prepared anew, or for want of
-// room that the conn's other statements take. Nothing of it was executed.
-func (c *Conn) prepareAgain(req *wire.Request, s *stmt) bool {
+// prepareAgain reports whether a request is to be sent again, since it was refused for a statement that can be prepared
+// anew, or for want of room that the conn's other statements take, and nothing of it was executed. The body of a
+// procedure may end in the same errors after it has done something: only the EXECUTE's own words, or a statement that
+// may run twice, are proof.
+func (c *Conn) prepareAgain(req *wire.Request, s *stmt, opts *wire.Options) bool {
 	out := &c.result
 	if out.Err == nil || out.Replied || req.Long() || s == nil {
 		return false
@@ -190,10 +194,17 @@ func (c *Conn) prepareAgain(req *wire.Request, s *stmt) bool {
 		c.statements().Purge()
 		return true
 	case req.Kind == wire.Execute && (out.Err.Number == errPrepareAgain || out.Err.Number == errNoStatement):
+		unknown := out.Err.Number == errNoStatement && isUnknown(out.Err, binary.LittleEndian.Uint32(req.Frames[headerSize+1:]))
 		c.forget(s)
-		return true
+		return unknown || opts.Retriable
 	}
 	return false
+}
+
+// isUnknown reports whether an error says that the server doesn't know the statement that it was to execute. That of
+// an EXECUTE in SQL ends in other words.
+func isUnknown(e *wire.ServerError, id uint32) bool {
+	return strings.HasPrefix(e.Message, fmt.Sprintf("Unknown prepared statement handler (%d) given to mysql", id))
 }
 
 // forget closes the statement that a client's runs on.

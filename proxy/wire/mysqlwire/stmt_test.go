@@ -85,28 +85,53 @@ func TestStatementsByType(t *testing.T) {
 }
 
 func TestPrepareAgain(t *testing.T) {
-	refusal := func(number uint16) []byte { return packets(1, AppendErr(nil, number, "HY000", "no", ClientProtocol41)) }
 	done := packets(1, ok(markOK, 3, 0, StatusAutocommit, 0, "", nil))
-	for _, number := range []uint16{errPrepareAgain, errNoStatement} {
-		conn, server := stmtExchange(refusal(number), packets(1, preparedReply(6), column), done)
+	const own, bodys = "Unknown prepared statement handler (5) given to mysqld_stmt_execute", "Unknown prepared statement handler (x) given to EXECUTE"
+	for _, c := range []struct {
+		number    uint16
+		message   string
+		retriable bool
+		again     bool
+	}{
+		{errNoStatement, own, false, true},
+		{errNoStatement, "in a language of its own", true, true},
+		{errNoStatement, bodys, false, false}, // of a CALL, after it has written
+		{errPrepareAgain, "Prepared statement needs to be re-prepared", true, true},
+		{errPrepareAgain, "Prepared statement needs to be re-prepared", false, false},
+	} {
+		conn, server := stmtExchange(packets(1, AppendErr(nil, c.number, "HY000", c.message, ClientProtocol41)), packets(1, preparedReply(6), column), done)
 		client := &Client{nc: &script{}, out: newWriter(&script{}), track: defaultTrackers()}
 		s := newStatement("UPDATE t SET a = ?")
 		s.Wire.(*stmt).long = []longData{{0, []byte("x")}}
 		conn.keep(s.Wire.(*stmt), 5)
-		out, err := conn.Do(&wire.Request{Kind: wire.Execute, Stmt: s, Frames: executeFrame(1, 1, 7)}, client, &wire.Options{})
-		if err != nil || out.Err != nil || out.Affected != 3 {
-			t.Errorf("%d: got %+v, %v; want it prepared again and run", number, out, err)
+		do := func() wire.Outcome {
+			out, err := conn.Do(&wire.Request{Kind: wire.Execute, Stmt: s, Frames: executeFrame(1, 1, 7)}, client, &wire.Options{Retriable: c.retriable})
+			if err != nil {
+				t.Fatal(err)
+			}
+			return out
+		}
+		out := do()
+		if again := out.Err == nil; again != c.again {
+			t.Errorf("%d %s: run again: %v, want %v", c.number, c.message, again, c.again)
+		}
+		if !c.again { // the client's next try finds it prepared anew
+			out = do()
+		}
+		if out.Affected != 3 {
+			t.Errorf("%d %s: got %+v in the end", c.number, c.message, out)
 		}
 		got, want := commands(server), []string{"18:5", "17:5", "19:5", "16:0", "18:6", "17:6"}
 		if fmt.Sprint(got) != fmt.Sprint(want) {
-			t.Errorf("%d: sent %v, want %v", number, got, want)
+			t.Errorf("%d: sent %v, want %v", c.number, got, want)
 		}
 	}
+	refusal := func(number uint16) []byte { return packets(1, AppendErr(nil, number, "HY000", "no", ClientProtocol41)) }
 	conn, _ := stmtExchange(refusal(errPrepareAgain), packets(1, preparedReply(6), column), refusal(errPrepareAgain))
 	s := newStatement("SELECT ?")
 	conn.keep(s.Wire.(*stmt), 5)
 	client := &Client{nc: &script{}, out: newWriter(&script{}), track: defaultTrackers()}
-	out, err := conn.Do(&wire.Request{Kind: wire.Execute, Stmt: s, Frames: executeFrame(1, 1, 7)}, client, &wire.Options{})
+	out, err := conn.Do(&wire.Request{Kind: wire.Execute, Stmt: s, Frames: executeFrame(1, 1, 7)}, client, &wire.Options{Retriable: true})
 	if err != nil || out.Err == nil || out.Err.Number != errPrepareAgain {
 		t.Errorf("refused twice: got %+v, %v; want the error", out, err)
 	}
