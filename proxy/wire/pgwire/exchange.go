@@ -9,12 +9,12 @@ import (
 )
 
 // Do implements wire.Conn.
-func (c *Conn) Do(req *wire.Request, client wire.Client, _ *wire.Options) (wire.Outcome, error) {
+func (c *Conn) Do(req *wire.Request, client wire.Client, o *wire.Options) (wire.Outcome, error) {
 	to := client.(*Client)
 	before := to.out.Total()
-	err := c.exchange(req, to)
+	err := c.exchange(req, to, o)
 	if err == nil && c.mayAgain(req) {
-		err = c.exchange(req, to)
+		err = c.exchange(req, to, o)
 	}
 	out := &c.result
 	out.Bytes = to.out.Total() - before
@@ -34,7 +34,7 @@ func (c *Conn) mayAgain(req *wire.Request) bool {
 }
 
 // exchange sends a request and passes its reply on. What came of it is in c.result.
-func (c *Conn) exchange(req *wire.Request, to *Client) error {
+func (c *Conn) exchange(req *wire.Request, to *Client, o *wire.Options) error {
 	c.result = wire.Outcome{}
 	if c.broken != nil {
 		return &wire.SendError{Err: c.broken}
@@ -48,7 +48,7 @@ func (c *Conn) exchange(req *wire.Request, to *Client) error {
 		}
 	}
 	r := &c.relay
-	r.reset(c, req, to)
+	r.reset(c, req, to, o)
 	mark := c.out.Sent()
 	err := c.send(req, to)
 	switch {

@@ -58,7 +58,7 @@ func (r *relay) tell(e *wire.ServerError) {
 		return
 	}
 	r.to.out.Write(appendServerError(nil, e))
-	r.out.Replied = true
+	r.replied()
 }
 
 // toSync goes on to the answer of the Run's Sync. A Run without one gets a Sync of Leat's own, and the client skips

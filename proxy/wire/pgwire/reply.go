@@ -7,18 +7,20 @@ import (
 	"bytes"
 	"encoding/binary"
 	"fmt"
+	"sync/atomic"
 
 	"leat/proxy/wire"
 )
 
 // relay is one reply on its way.
 type relay struct {
-	conn *Conn
-	req  *wire.Request
-	to   *Client
-	out  *wire.Outcome
-	next int // the first of the sender's expectations that isn't met
-	mark int // what was written to the client before the reply
+	conn  *Conn
+	req   *wire.Request
+	to    *Client
+	out   *wire.Outcome
+	begun *atomic.Bool // see wire.Options
+	next  int          // the first of the sender's expectations that isn't met
+	mark  int          // what was written to the client before the reply
 	// firm is whether something was passed on that can't be taken back, since it tells of an effect.
 	firm bool
 	// failed is whether an error has come: what follows is answered by the next Sync.
@@ -34,11 +36,11 @@ type relay struct {
 	writing      chan error // tells when what is written beside has been
 }
 
-func (r *relay) reset(c *Conn, req *wire.Request, to *Client) {
+func (r *relay) reset(c *Conn, req *wire.Request, to *Client, o *wire.Options) {
 	alone := c.tx == wire.TxIdle && !c.unsynced
 	to.held = nil
 	to.tellAfter()
-	*r = relay{conn: c, req: req, to: to, out: &c.result, mark: to.out.Total(), alone: alone}
+	*r = relay{conn: c, req: req, to: to, out: &c.result, begun: o.Begun, mark: to.out.Total(), alone: alone}
 }
 
 // run passes the whole reply on. An error that nothing firm was sent before is not passed on: it is in out.Err with
@@ -89,7 +91,18 @@ func (r *relay) give() {
 // write sends a message of Leat's own to the client.
 func (r *relay) write(p []byte) {
 	r.to.out.Write(p)
+	r.replied()
+}
+
+// replied notes that something of the reply went to the client.
+func (r *relay) replied() {
+	if r.out.Replied {
+		return
+	}
 	r.out.Replied = true
+	if r.begun != nil {
+		r.begun.Store(true)
+	}
 }
 
 // answer passes on the server's next message, or several that are rows.
@@ -187,7 +200,7 @@ func (x *expect) takes(kind byte) (ok, last bool) {
 // pass passes a message on as it is. A short one is passed on only as a whole.
 func (r *relay) pass(n int) error {
 	in, to := r.conn.in, r.to
-	r.out.Replied = true
+	r.replied()
 	size := headerSize + n
 	if n <= wholeRow {
 		if err := in.Need(size); err != nil {
@@ -268,7 +281,7 @@ func (r *relay) passRun() bool {
 	}
 	r.to.out.Write(b[:at])
 	r.conn.in.Discard(at)
-	r.out.Replied = true
+	r.replied()
 	return true
 }
 
