@@ -14,8 +14,8 @@ help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1|\2/p' $(MAKEFILE_LIST) | column -t -s '|'
 
 .PHONY: demo
-demo: build ## a primary, two replicas and Leat on loopback, with some traffic
-	@scripts/install-servers.sh mariadb
+demo: build ## MariaDB and PostgreSQL with replicas, and Leat, on loopback, with some traffic
+	@scripts/install-servers.sh mariadb postgres
 	@bin/leat demo $(ARGS)
 
 .PHONY: build
@@ -42,7 +42,7 @@ clients: servers ## client libraries and command lines nobody here wrote
 	@LEAT_CLIENTS=all go test -timeout 20m -count=1 -v -run '^TestClients$$' ./e2e
 
 .PHONY: bench
-bench: ## throughput, latency and CPU: direct, HAProxy, a bare relay, Leat
+bench: ## throughput, latency and CPU beside HAProxy and a bare relay; BENCH_FLAVOR=postgres: PgBouncer, pgpool
 	@bench/run.sh $(ARGS)
 
 .PHONY: lint

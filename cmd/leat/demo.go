@@ -1,4 +1,4 @@
-// leat demo: a real primary with two replicas, Leat in front of them, and the traffic of a feature store.
+// leat demo: real primaries with replicas, Leat in front of them, and the traffic of a feature store.
 package main
 
 import (
@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 
@@ -34,9 +35,9 @@ func demoCommand() *cobra.Command {
 	var o demoOptions
 	cmd := &cobra.Command{
 		Use: "demo", Short: "Try Leat: real servers, a feature store's data and traffic", Args: cobra.NoArgs,
-		Long: "Start a primary with two replicas on loopback and Leat in front of them, load a feature store's tables, run look-ups, batches and " +
-			"writes, kill a replica and bring it back, and show where everything went.\n\nWith --attach nothing is started: the traffic goes to a Leat " +
-			"that runs already. The user's password is LEAT_DEMO_PASSWORD then, the admin token LEAT_TOKEN.",
+		Long: "Start a MySQL or MariaDB primary with two replicas and a PostgreSQL primary with one on loopback, as far as they are installed, and " +
+			"Leat in front of them, load a feature store's tables, run look-ups, batches and writes, kill a replica and bring it back, and show " +
+			"where everything went.\n\nWith --attach nothing is started: the traffic goes to a Leat that runs already, to its MySQL port. The user's password is LEAT_DEMO_PASSWORD then, the admin token LEAT_TOKEN.",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			ctx, stop := signal.NotifyContext(cmd.Context(), os.Interrupt, syscall.SIGTERM)
 			defer stop()
@@ -48,7 +49,7 @@ func demoCommand() *cobra.Command {
 	}
 	f := cmd.Flags()
 	f.DurationVar(&o.length, "for", 0, "end after so long, e.g. 20s (default: at Ctrl-C)")
-	f.StringVar(&o.flavor, "flavor", "", "mysql or mariadb (default: what is installed)")
+	f.StringVar(&o.flavor, "flavor", "", "mysql, mariadb, postgres or postgres18 alone (default: what is installed)")
 	f.StringVar(&o.attach, "attach", "", "send the traffic to the Leat at HOST:PORT")
 	f.StringVar(&o.admin, "admin", "", "with --attach: that Leat's admin port, e.g. http://127.0.0.1:6070")
 	f.StringVar(&o.user, "user", localdb.AppUser, "with --attach: who logs in")
@@ -57,32 +58,31 @@ func demoCommand() *cobra.Command {
 
 // runAttached sends the traffic to a Leat that runs already.
 func (o *demoOptions) runAttached(ctx context.Context, out io.Writer) error {
-	d := &demo{out: out, address: o.attach, user: o.user, password: os.Getenv("LEAT_DEMO_PASSWORD"), admin: o.admin, token: os.Getenv("LEAT_TOKEN")}
-	if d.password == "" {
-		d.password = localdb.AppPassword
+	password := os.Getenv("LEAT_DEMO_PASSWORD")
+	if password == "" {
+		password = localdb.AppPassword
 	}
+	d := &demo{out: out, stores: []*onlineStore{mysqlStore(o.attach, o.user, password)}, admin: o.admin, token: os.Getenv("LEAT_TOKEN")}
 	return d.run(ctx, o.length, nil)
 }
 
 // runLocal starts servers and Leat, and sends the traffic to it.
 func (o *demoOptions) runLocal(ctx context.Context, out io.Writer) error {
-	flavor, err := o.findFlavor(ctx)
+	flavors, err := o.findFlavors(ctx, out)
 	if err != nil {
 		return err
 	}
-	name := map[localdb.Flavor]string{localdb.MySQL: "MySQL", localdb.MariaDB: "MariaDB"}[flavor]
-	fmt.Fprintf(out, "Starting a %s primary with two replicas on this machine ...\n", name)
-	top, err := localdb.StartTopology(ctx, flavor, 2)
+	tops, err := startDemoServers(ctx, flavors, out)
 	if err != nil {
-		return fmt.Errorf("the servers don't start: %w", err)
+		return err
 	}
-	defer top.Close()
+	defer closeAll(tops)
 	dir, err := os.MkdirTemp("", "leat-demo-")
 	if err != nil {
 		return err
 	}
 	defer os.RemoveAll(dir)
-	in, log, err := demoInstance(ctx, dir, top)
+	in, log, err := demoInstance(ctx, dir, tops)
 	if err != nil {
 		return err
 	}
@@ -95,12 +95,17 @@ func (o *demoOptions) runLocal(ctx context.Context, out io.Writer) error {
 		end()
 		ended <- err
 	}()
-	d := &demo{
-		out: out, address: in.current.listen.MySQL, user: localdb.AppUser, password: localdb.AppPassword,
-		admin: "http://" + in.current.listen.Admin,
+	d := &demo{out: out, admin: "http://" + in.current.listen.Admin}
+	for _, top := range tops {
+		s := mysqlStore(in.current.listen.MySQL, localdb.AppUser, localdb.AppPassword)
+		if top.Flavor.Dialect() == "postgres" {
+			s = postgresStore(in.current.listen.Postgres, localdb.AppUser, localdb.AppPassword)
+		}
+		s.name = flavorNames[top.Flavor]
+		d.stores = append(d.stores, s)
 	}
-	d.introduce(top, in.path, log.Name())
-	err = d.run(joined(ctx, life), o.length, replicaFailure(d, top))
+	d.introduce(tops, in.path, log.Name())
+	err = d.run(joined(ctx, life), o.length, replicaFailure(d, tops[0]))
 	end()
 	return errors.Join(err, <-ended)
 }
@@ -112,42 +117,116 @@ func joined(a, b context.Context) context.Context {
 	return ctx
 }
 
-func (o *demoOptions) findFlavor(ctx context.Context) (localdb.Flavor, error) {
-	wanted := localdb.Flavors
+// findFlavors is one of MySQL's kin and PostgreSQL, as far as they are installed; or the one that was asked for.
+func (o *demoOptions) findFlavors(ctx context.Context, out io.Writer) ([]localdb.Flavor, error) {
+	wanted := [][]localdb.Flavor{localdb.Flavors, localdb.PostgresFlavors}
 	if o.flavor != "" {
-		wanted = []localdb.Flavor{localdb.Flavor(strings.ToLower(o.flavor))}
-		if !slices.Contains(localdb.Flavors, wanted[0]) {
-			return "", fmt.Errorf("flavor %q is not known; give --flavor mysql or mariadb", o.flavor)
+		flavor := localdb.Flavor(strings.ToLower(o.flavor))
+		if !slices.Contains(slices.Concat(wanted...), flavor) {
+			return nil, fmt.Errorf("flavor %q is not known; give --flavor mysql or mariadb, postgres or postgres18", o.flavor)
 		}
+		wanted = [][]localdb.Flavor{{flavor}}
 	}
+	var found []localdb.Flavor
 	var errs []error
-	for _, f := range wanted {
+	for _, dialect := range wanted {
+		flavor, err := firstInstalled(ctx, dialect)
+		if err != nil {
+			errs = append(errs, err)
+			continue
+		}
+		found = append(found, flavor)
+	}
+	if len(found) == 0 {
+		return nil, fmt.Errorf("there is no database server to try Leat with; make demo installs one: %w", errors.Join(errs...))
+	}
+	if len(errs) > 0 {
+		missing := "PostgreSQL"
+		if found[0].Dialect() == "postgres" {
+			missing = "MySQL or MariaDB"
+		}
+		fmt.Fprintf(out, "There is no %s server here, so it is left out; make demo installs one.\n", missing)
+	}
+	return found, nil
+}
+
+func firstInstalled(ctx context.Context, flavors []localdb.Flavor) (localdb.Flavor, error) {
+	var errs []error
+	for _, f := range flavors {
 		_, err := localdb.Find(ctx, f)
 		if err == nil {
 			return f, nil
 		}
 		errs = append(errs, fmt.Errorf("%s: %w", f, err))
 	}
-	return "", fmt.Errorf("there is no database server to try Leat with; make demo installs one: %w", errors.Join(errs...))
+	return "", errors.Join(errs...)
 }
 
-// demoInstance writes a config like one that an operator would write, and makes a Leat of it that logs to a file.
-func demoInstance(ctx context.Context, dir string, top *localdb.Topology) (*instance, *os.File, error) {
-	var replicas []string
-	for _, r := range top.Replicas() {
-		replicas = append(replicas, fmt.Sprintf("%q", r.Addr()))
+// flavorNames are for people.
+var flavorNames = map[localdb.Flavor]string{
+	localdb.MySQL: "MySQL", localdb.MariaDB: "MariaDB", localdb.Postgres: "PostgreSQL", localdb.Postgres18: "PostgreSQL 18",
+}
+
+// startDemoServers starts a primary of each flavor, with two replicas of the first one's and one of another's.
+func startDemoServers(ctx context.Context, flavors []localdb.Flavor, out io.Writer) ([]*localdb.Topology, error) {
+	tops, errs := make([]*localdb.Topology, len(flavors)), make([]error, len(flavors))
+	var wg sync.WaitGroup
+	for i, flavor := range flavors {
+		replicas, count := 2, "two replicas"
+		if i > 0 {
+			replicas, count = 1, "a replica"
+		}
+		fmt.Fprintf(out, "Starting a %s primary with %s on this machine ...\n", flavorNames[flavor], count)
+		wg.Go(func() { tops[i], errs[i] = localdb.StartTopology(ctx, flavor, replicas) })
 	}
-	text := fmt.Sprintf(`listen: {mysql: "%s", admin: "%s"}
+	wg.Wait()
+	if err := errors.Join(errs...); err != nil {
+		closeAll(tops)
+		return nil, fmt.Errorf("the servers don't start: %w", err)
+	}
+	return tops, nil
+}
+
+func closeAll(tops []*localdb.Topology) {
+	var wg sync.WaitGroup
+	for _, top := range tops {
+		if top != nil {
+			wg.Go(top.Close)
+		}
+	}
+	wg.Wait()
+}
+
+// demoConfig is a config like one that an operator would write.
+func demoConfig(ctx context.Context, tops []*localdb.Topology) string {
+	var listen, shards strings.Builder
+	for _, top := range tops {
+		dialect, port := top.Flavor.Dialect(), 6033
+		if dialect == "postgres" {
+			port = 6432
+		}
+		var replicas []string
+		for _, r := range top.Replicas() {
+			replicas = append(replicas, fmt.Sprintf("%q", r.Addr()))
+		}
+		fmt.Fprintf(&listen, "%s: %q, ", dialect, portOr(ctx, port))
+		fmt.Fprintf(&shards, `
+  - name: %s
+    dialect: %s
+    primary: %q
+    replicas: [%s]`, dialect, dialect, top.Primary().Addr(), strings.Join(replicas, ", "))
+	}
+	return fmt.Sprintf(`listen: {%sadmin: %q}
 users: [{name: %s, password: %s}]
 monitor: {user: %s, password: %s, interval: 250ms}
-shards:
-  - name: main
-    primary: "%s"
-    replicas: [%s]
-`, portOr(ctx, 6033), portOr(ctx, 6070), localdb.AppUser, localdb.AppPassword, localdb.MonitorUser, localdb.MonitorPassword,
-		top.Primary().Addr(), strings.Join(replicas, ", "))
+shards:%s
+`, listen.String(), portOr(ctx, 6070), localdb.AppUser, localdb.AppPassword, localdb.MonitorUser, localdb.MonitorPassword, shards.String())
+}
+
+// demoInstance makes a Leat of the demo's config that logs to a file.
+func demoInstance(ctx context.Context, dir string, tops []*localdb.Topology) (*instance, *os.File, error) {
 	path := filepath.Join(dir, "leat.yaml")
-	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+	if err := os.WriteFile(path, []byte(demoConfig(ctx, tops)), 0o600); err != nil {
 		return nil, nil, err
 	}
 	l, err := loadConfig(path)
@@ -185,7 +264,8 @@ func replicaFailure(d *demo, top *localdb.Topology) func(context.Context, time.D
 		if length == 0 {
 			length = 20 * time.Second
 		}
-		victim := top.Replicas()[1]
+		replicas := top.Replicas()
+		victim := replicas[len(replicas)-1]
 		if !pause(ctx, length/3) {
 			return
 		}
@@ -228,15 +308,11 @@ func leatctl() string {
 }
 
 // introduce says what there is to try.
-func (d *demo) introduce(top *localdb.Topology, config, log string) {
-	client := "mysql"
-	if top.Flavor == localdb.MariaDB {
-		client = "mariadb"
-	}
-	host, port, _ := net.SplitHostPort(d.address)
+func (d *demo) introduce(tops []*localdb.Topology, config, log string) {
 	d.say("\nLeat is in front of them. Try it from another terminal:")
-	d.say("  DSN      %s:%s@tcp(%s)/%s", d.user, d.password, d.address, demoDatabase)
-	d.say("  client   %s -h %s -P %s -u %s -p%s %s", client, host, port, d.user, d.password, demoDatabase)
+	for i, s := range d.stores {
+		d.say("  DSN      %s\n  client   %s", s.dsn(s), s.client(s, tops[i].Flavor))
+	}
 	d.say("  status   %s --admin %s status   (or open that address in a browser)", leatctl(), d.admin)
 	d.say("  config   %s", config)
 	d.say("  log      %s\n", log)

@@ -1,5 +1,4 @@
-// The demo's tables: what a Feast online store keeps (a row per entity and feature), and a wide table
-// with a row per user, as hand-written stores have.
+// The demo's data: entities in the forms of Feast, users, and how rows are loaded.
 package main
 
 import (
@@ -24,50 +23,13 @@ const (
 
 var demoFeatures = []string{"conv_rate", "acc_rate", "avg_daily_trips", "rating", "cancel_rate"}
 
-var demoTables = []string{
-	`CREATE TABLE IF NOT EXISTS demo_driver_stats (
-		entity_key VARCHAR(512) NOT NULL, feature_name VARCHAR(256) NOT NULL, value BLOB,
-		event_ts TIMESTAMP NULL, created_ts TIMESTAMP NULL, PRIMARY KEY (entity_key, feature_name))`,
-	`CREATE TABLE IF NOT EXISTS user_features (
-		tenant_id VARCHAR(32) NOT NULL, user_id INT NOT NULL, version INT NOT NULL DEFAULT 0,
-		clicks_7d INT NOT NULL, spend_30d DOUBLE NOT NULL, segment VARCHAR(32) NOT NULL, embedding VARBINARY(256) NOT NULL,
-		updated_at TIMESTAMP NOT NULL DEFAULT CURRENT_TIMESTAMP, PRIMARY KEY (tenant_id, user_id))`,
-}
-
-// loadDemo makes and fills the tables, through Leat.
-func loadDemo(ctx context.Context, db *sql.DB) error {
-	conn, err := db.Conn(ctx)
-	if err != nil {
-		return err
-	}
-	defer conn.Close()
-	setup := append([]string{"CREATE DATABASE IF NOT EXISTS " + demoDatabase, "USE " + demoDatabase}, demoTables...)
-	for _, statement := range setup {
-		if _, err := conn.ExecContext(ctx, statement); err != nil {
-			return fmt.Errorf("%s: %w", firstWords(statement), err)
-		}
-	}
-	var drivers, users []string
-	for id := range demoDrivers {
-		for _, feature := range demoFeatures {
-			drivers = append(drivers, fmt.Sprintf("('%s','%s',0x%s,NOW(),NOW())", entityKey(id), feature, featureValue()))
-		}
-	}
-	for id := range demoUsers {
-		users = append(users, fmt.Sprintf("('%s',%d,%d,%.2f,'segment-%d',0x%s)",
-			tenantOf(id), id, rand.IntN(500), 1000*rand.Float64(), id%7, embedding()))
-	}
-	if err := insert(ctx, conn, "REPLACE INTO demo_driver_stats VALUES ", drivers); err != nil {
-		return err
-	}
-	return insert(ctx, conn, "REPLACE INTO user_features (tenant_id, user_id, clicks_7d, spend_30d, segment, embedding) VALUES ", users)
-}
-
-func insert(ctx context.Context, conn *sql.Conn, head string, rows []string) error {
+// insert loads rows into a table, or some of its columns, many at a time.
+func (s *onlineStore) insert(ctx context.Context, conn *sql.Conn, into string, rows []string) error {
 	for len(rows) > 0 {
 		n := min(rowsAtATime, len(rows))
-		if _, err := conn.ExecContext(ctx, head+strings.Join(rows[:n], ",")); err != nil {
-			return fmt.Errorf("%s: %w", firstWords(head), err)
+		statement := s.sql.replace + " INTO " + into + " VALUES " + strings.Join(rows[:n], ",") + s.sql.orKeep
+		if _, err := conn.ExecContext(ctx, statement, s.text...); err != nil {
+			return fmt.Errorf("%s: %w", firstWords(statement), err)
 		}
 		rows = rows[n:]
 	}

@@ -14,7 +14,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/go-sql-driver/mysql"
 	"github.com/jedib0t/go-pretty/v6/table"
 
 	"leat/proxy/admin"
@@ -22,10 +21,9 @@ import (
 
 // demo sends traffic to a Leat and shows what becomes of it.
 type demo struct {
-	out            io.Writer
-	address        string
-	user, password string
-	admin, token   string // admin URL; empty: not asked
+	out          io.Writer
+	stores       []*onlineStore
+	admin, token string // admin URL; empty: not asked
 
 	work   []*work
 	stale  atomic.Uint64
@@ -56,18 +54,22 @@ const startWait = 2 * time.Minute
 // run loads the data, runs the traffic for a while (0: until ctx ends) with an incident beside it, and
 // tells what happened. The error says that something went wrong that clients noticed.
 func (d *demo) run(ctx context.Context, length time.Duration, incident func(context.Context, time.Duration)) error {
-	if err := d.load(ctx); err != nil {
-		if ctx.Err() != nil {
-			return nil
+	dbs := map[*onlineStore]*sql.DB{}
+	for _, s := range d.stores {
+		if err := s.load(ctx, d.say); err != nil {
+			if ctx.Err() != nil {
+				return nil
+			}
+			return err
 		}
-		return err
+		db, err := s.open(s.database)
+		if err != nil {
+			return err
+		}
+		defer db.Close()
+		dbs[s] = db
+		d.work = append(d.work, s.work(&d.stale)...)
 	}
-	db, err := d.open(demoDatabase)
-	if err != nil {
-		return err
-	}
-	defer db.Close()
-	d.work = demoWork(&d.stale)
 	busy, end := context.WithCancel(ctx)
 	defer end()
 	if length > 0 {
@@ -78,7 +80,7 @@ func (d *demo) run(ctx context.Context, length time.Duration, incident func(cont
 	began := time.Now()
 	var wg sync.WaitGroup
 	for _, w := range d.work {
-		wg.Go(func() { w.run(busy, db, d.failed) })
+		wg.Go(func() { w.run(busy, dbs[w.store], d.failed) })
 	}
 	if incident != nil {
 		wg.Go(func() { incident(busy, length) })
@@ -86,63 +88,6 @@ func (d *demo) run(ctx context.Context, length time.Duration, incident func(cont
 	d.watch(busy)
 	wg.Wait()
 	return d.conclude(before, time.Since(began))
-}
-
-func (d *demo) open(database string) (*sql.DB, error) {
-	c := mysql.NewConfig()
-	c.User, c.Passwd, c.Net, c.Addr, c.DBName = d.user, d.password, "tcp", d.address, database
-	c.Timeout, c.Logger = 10*time.Second, &mysql.NopLogger{}
-	connector, err := mysql.NewConnector(c)
-	if err != nil {
-		return nil, err
-	}
-	return sql.OpenDB(connector), nil
-}
-
-// load waits for Leat to answer and loads the tables.
-func (d *demo) load(ctx context.Context) error {
-	db, err := d.open("")
-	if err != nil {
-		return err
-	}
-	defer db.Close()
-	start, cancel := context.WithTimeout(ctx, startWait)
-	defer cancel()
-	if err := waitFor(start, db.PingContext); err != nil {
-		return fmt.Errorf("nobody answers at %s: %w", d.address, err)
-	}
-	d.say("Loading %d entities and %d users ...", demoDrivers, demoUsers)
-	if err := loadDemo(ctx, db); err != nil {
-		return fmt.Errorf("the data can't be loaded: %w", err)
-	}
-	if err := waitFor(start, func(ctx context.Context) error { return settled(ctx, db) }); err != nil {
-		return fmt.Errorf("the replicas don't get the data: %w", err)
-	}
-	return nil
-}
-
-// settled reads from whatever replica is chosen, many times over, and fails where the data isn't there yet.
-func settled(ctx context.Context, db *sql.DB) error {
-	conn, err := db.Conn(ctx)
-	if err != nil {
-		return err
-	}
-	defer conn.Close()
-	if _, err := conn.ExecContext(ctx, "SET leat.consistency = 'eventual'"); err != nil {
-		return err
-	}
-	for range 30 {
-		var drivers, users int
-		err := conn.QueryRowContext(ctx, "SELECT (SELECT COUNT(*) FROM "+demoDatabase+".demo_driver_stats), (SELECT COUNT(*) FROM "+
-			demoDatabase+".user_features)").Scan(&drivers, &users)
-		if err != nil {
-			return err
-		}
-		if drivers < demoDrivers*len(demoFeatures) || users < demoUsers {
-			return fmt.Errorf("%d and %d rows are there, not all", drivers, users)
-		}
-	}
-	return nil
 }
 
 // status asks the admin port. Where there is none, nothing is known.
@@ -216,10 +161,10 @@ func short(t time.Duration) time.Duration { return t.Round(10 * time.Microsecond
 
 // conclude shows what was sent, where it went, and how it ended.
 func (d *demo) conclude(before admin.Status, took time.Duration) error {
-	t := newTable("what was sent", "times", "p50", "p99")
+	t := newTable("what was sent", "to", "times", "p50", "p99")
 	for _, w := range d.work {
 		c := w.counts()
-		t.AppendRow(table.Row{w.name, total(c), short(quantile(c, 0.5)), short(quantile(c, 0.99))})
+		t.AppendRow(table.Row{w.name, w.store.name, total(c), short(quantile(c, 0.5)), short(quantile(c, 0.99))})
 	}
 	d.say("\n%s\n", t.Render())
 	if after, err := d.status(context.Background()); err == nil {
@@ -235,20 +180,20 @@ func (d *demo) conclude(before admin.Status, took time.Duration) error {
 	return nil
 }
 
-// splitOf is where requests went between two moments.
+// splitOf is where requests went between two moments. Shares are of the shard's.
 func splitOf(before, after admin.Status) table.Writer {
 	old := map[string]uint64{}
 	for _, s := range before.Servers {
 		old[s.Address] = s.Requests
 	}
-	var all uint64
+	all := map[string]uint64{} // of a shard
 	for _, s := range after.Servers {
-		all += s.Requests - old[s.Address]
+		all[s.Shard] += s.Requests - old[s.Address]
 	}
-	t := newTable("where it went", "role", "requests", "share", "state", "available")
+	t := newTable("where it went", "shard", "role", "requests", "share", "state", "available")
 	for _, s := range after.Servers {
 		n := s.Requests - old[s.Address]
-		t.AppendRow(table.Row{s.Address, s.Role, n, fmt.Sprintf("%.1f %%", 100*float64(n)/float64(max(1, all))), s.State, fmt.Sprintf("%.2f %%", 100*s.Availability)})
+		t.AppendRow(table.Row{s.Address, s.Shard, s.Role, n, fmt.Sprintf("%.1f %%", 100*float64(n)/float64(max(1, all[s.Shard]))), s.State, fmt.Sprintf("%.2f %%", 100*s.Availability)})
 	}
 	return t
 }

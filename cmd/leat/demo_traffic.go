@@ -15,26 +15,31 @@ import (
 	"time"
 )
 
-// work is one kind of request that the demo sends.
+// work is one kind of request that the demo sends to a store.
 type work struct {
 	name    string
+	store   *onlineStore
 	clients int
 	pause   time.Duration // of one client between two requests
 	do      func(ctx context.Context, conn *sql.Conn, client int) error
 	tally
 }
 
-// demoWork lists the traffic. Stale counts reads that missed the same client's own write.
-func demoWork(stale *atomic.Uint64) []*work {
-	return []*work{
-		{name: "look-up of one user", clients: 4, pause: 2 * time.Millisecond, do: lookUpUser},
-		{name: "look-up of one entity (Feast)", clients: 2, pause: 2 * time.Millisecond, do: lookUpEntity},
-		{name: "batch of 100 users", clients: 1, pause: 10 * time.Millisecond, do: lookUpBatch},
-		{name: "refresh of a feature", clients: 1, pause: 5 * time.Millisecond, do: refreshEntity},
+// work lists the traffic of a store. Stale counts reads that missed the same client's own write.
+func (s *onlineStore) work(stale *atomic.Uint64) []*work {
+	all := []*work{
+		{name: "look-up of one user", clients: 4, pause: 2 * time.Millisecond, do: s.lookUpUser},
+		{name: "look-up of one entity (Feast)", clients: 2, pause: 2 * time.Millisecond, do: s.lookUpEntity},
+		{name: "batch of 100 users", clients: 1, pause: 10 * time.Millisecond, do: s.lookUpBatch},
+		{name: "refresh of a feature", clients: 1, pause: 5 * time.Millisecond, do: s.refreshEntity},
 		{name: "write, then read it back", clients: 2, pause: 10 * time.Millisecond, do: func(ctx context.Context, c *sql.Conn, client int) error {
-			return writeAndRead(ctx, c, client, stale)
+			return s.writeAndRead(ctx, c, client, stale)
 		}},
 	}
+	for _, w := range all {
+		w.store = s
+	}
+	return all
 }
 
 // drainRows reads a result to its end and holds the number of its rows to what it should be.
@@ -56,19 +61,19 @@ func drainRows(rows *sql.Rows, err error, want int) error {
 	return nil
 }
 
-func lookUpUser(ctx context.Context, c *sql.Conn, _ int) error {
+func (s *onlineStore) lookUpUser(ctx context.Context, c *sql.Conn, _ int) error {
 	id := rand.IntN(demoUsers)
-	rows, err := c.QueryContext(ctx, "SELECT * FROM user_features WHERE tenant_id = ? AND user_id = ?", tenantOf(id), id)
+	rows, err := c.QueryContext(ctx, s.sql.user, tenantOf(id), id)
 	return drainRows(rows, err, 1)
 }
 
 // lookUpEntity is what Feast sends: text, with the key in it.
-func lookUpEntity(ctx context.Context, c *sql.Conn, _ int) error {
-	rows, err := c.QueryContext(ctx, "SELECT feature_name, value, event_ts FROM demo_driver_stats WHERE entity_key = '"+entityKey(rand.IntN(demoDrivers))+"'")
+func (s *onlineStore) lookUpEntity(ctx context.Context, c *sql.Conn, _ int) error {
+	rows, err := c.QueryContext(ctx, "SELECT feature_name, value, event_ts FROM demo_driver_stats WHERE entity_key = '"+entityKey(rand.IntN(demoDrivers))+"'", s.text...)
 	return drainRows(rows, err, len(demoFeatures))
 }
 
-func lookUpBatch(ctx context.Context, c *sql.Conn, _ int) error {
+func (s *onlineStore) lookUpBatch(ctx context.Context, c *sql.Conn, _ int) error {
 	const batch = 100
 	first := rand.IntN(demoUsers - batch*demoTenants)
 	ids := make([]string, batch)
@@ -76,29 +81,26 @@ func lookUpBatch(ctx context.Context, c *sql.Conn, _ int) error {
 		ids[i] = fmt.Sprint(first + i*demoTenants) // all of one tenant
 	}
 	rows, err := c.QueryContext(ctx, "SELECT user_id, clicks_7d, spend_30d, segment FROM user_features WHERE tenant_id = '"+tenantOf(first)+
-		"' AND user_id IN ("+strings.Join(ids, ",")+")")
+		"' AND user_id IN ("+strings.Join(ids, ",")+")", s.text...)
 	return drainRows(rows, err, batch)
 }
 
 // refreshEntity is what Feast sends for each feature that it materialises.
-func refreshEntity(ctx context.Context, c *sql.Conn, _ int) error {
+func (s *onlineStore) refreshEntity(ctx context.Context, c *sql.Conn, _ int) error {
 	feature, value := demoFeatures[rand.IntN(len(demoFeatures))], featureValue()
-	_, err := c.ExecContext(ctx, fmt.Sprintf("INSERT INTO demo_driver_stats (entity_key, feature_name, value, event_ts, created_ts) "+
-		"VALUES ('%s','%s',0x%s,NOW(),NOW()) ON DUPLICATE KEY UPDATE value = 0x%s, event_ts = NOW()",
-		entityKey(rand.IntN(demoDrivers)), feature, value, value))
+	_, err := c.ExecContext(ctx, fmt.Sprintf(s.sql.refresh, entityKey(rand.IntN(demoDrivers)), feature, s.bytes(value)), s.text...)
 	return err
 }
 
 // writeAndRead writes a version into a row of the client's own, and reads it back at once on the same connection.
-func writeAndRead(ctx context.Context, c *sql.Conn, client int, stale *atomic.Uint64) error {
+func (s *onlineStore) writeAndRead(ctx context.Context, c *sql.Conn, client int, stale *atomic.Uint64) error {
 	owner, id, version := fmt.Sprintf("writer-%d", client), rand.IntN(demoUsers), rand.Int32()
-	_, err := c.ExecContext(ctx, "REPLACE INTO user_features (tenant_id, user_id, version, clicks_7d, spend_30d, segment, embedding) "+
-		"VALUES (?, ?, ?, 1, 1, 's', 'e')", owner, id, version)
+	_, err := c.ExecContext(ctx, s.sql.write, owner, id, version)
 	if err != nil {
 		return err
 	}
 	var got int32
-	err = c.QueryRowContext(ctx, "SELECT version FROM user_features WHERE tenant_id = ? AND user_id = ?", owner, id).Scan(&got)
+	err = c.QueryRowContext(ctx, s.sql.read, owner, id).Scan(&got)
 	if err != nil && !errors.Is(err, sql.ErrNoRows) {
 		return err
 	}
@@ -126,7 +128,7 @@ func (w *work) client(ctx context.Context, db *sql.DB, n int, failed func(error)
 			conn.Close()
 		}
 		if err != nil && ctx.Err() == nil {
-			failed(fmt.Errorf("%s: %w", w.name, err))
+			failed(fmt.Errorf("%s (%s): %w", w.name, w.store.name, err))
 			pause(ctx, 100*time.Millisecond)
 		}
 	}
