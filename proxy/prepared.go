@@ -8,9 +8,17 @@ import (
 	"leat/router"
 )
 
+// maxStatementBytes bounds the texts of the statements that one client holds open, in bytes.
+const maxStatementBytes = 32 << 20
+
 func (s *session) prepare(r *wire.Request) error {
-	if s.commands.Statements() >= s.world.cfg.MaxStatements {
+	n, bytes := s.commands.Statements()
+	switch {
+	case n >= s.world.cfg.MaxStatements:
 		s.client.SendError(wire.Errorf(wire.CodeTooManyStatements, "Can't create more than max_prepared_stmt_count statements (current value: %d)", s.world.cfg.MaxStatements))
+		return nil
+	case bytes+len(r.SQL) > maxStatementBytes:
+		s.client.SendError(wire.Errorf(wire.CodeTooManyStatements, "The client's prepared statements take more than 32 MiB: close some"))
 		return nil
 	}
 	if r.Long() {

@@ -88,9 +88,9 @@ type CommandClient interface {
 	// Keep adds a prepared statement to those that the client may run, Drop forgets it.
 	Keep(s *Statement)
 	Drop(s *Statement)
-	// DropStatements forgets them all. Statements is how many there are.
+	// DropStatements forgets them all. Statements is how many there are, and how many bytes their texts have.
 	DropStatements()
-	Statements() int
+	Statements() (n, bytes int)
 	// KeepLong keeps a piece of a parameter for the statement's next run, DropLong forgets them.
 	KeepLong(r *Request)
 	DropLong(s *Statement)

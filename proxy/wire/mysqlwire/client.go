@@ -35,6 +35,7 @@ type Client struct {
 	// conditions are the warnings and errors that MySQL counts in its answer to a ping.
 	conditions uint16
 	stmts      map[uint32]*wire.Statement
+	stmtBytes  int // of the statements' texts
 	nextID     uint32
 	longBytes  int // of the statements' long data, see pieceOverhead
 	// hurried is when Interrupt first hit a request that was arriving; zero if it hasn't

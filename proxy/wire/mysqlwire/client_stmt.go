@@ -20,14 +20,18 @@ func (c *Client) Keep(s *wire.Statement) {
 		c.stmts = make(map[uint32]*wire.Statement)
 	}
 	c.stmts[s.ID] = s
+	c.stmtBytes += len(s.Text)
 }
 
-// Statements is how many statements the client holds.
-func (c *Client) Statements() int { return len(c.stmts) }
+// Statements is how many statements the client holds, and how long their texts are.
+func (c *Client) Statements() (n, bytes int) { return len(c.stmts), c.stmtBytes }
 
 // Drop forgets a statement.
 func (c *Client) Drop(s *wire.Statement) {
 	c.dropPieces(s)
+	if c.stmts[s.ID] == s {
+		c.stmtBytes -= len(s.Text)
+	}
 	delete(c.stmts, s.ID)
 }
 
@@ -36,7 +40,7 @@ func (c *Client) DropStatements() {
 	for _, s := range c.stmts {
 		c.dropPieces(s)
 	}
-	c.stmts = nil
+	c.stmts, c.stmtBytes = nil, 0
 }
 
 // pieceOverhead is what a piece of long data is counted with beside its bytes: many empty ones take memory too.

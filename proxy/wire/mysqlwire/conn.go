@@ -33,6 +33,7 @@ type Conn struct {
 
 	idle     time.Duration // wait_timeout of a new session
 	insertID string        // LAST_INSERT_ID() as last asked for or set
+	identity []string      // user and role of a new session, see identitySQL
 
 	collationUnknown bool // SET NAMES was reported, which leaves the collation out
 
@@ -242,6 +243,7 @@ func (c *Conn) Reset(deadline time.Time) error {
 		c.command(ComInitDB, db)
 		replies++
 	}
+	c.command(ComQuery, c.identitySQL())
 	if err := c.out.Flush(); err != nil {
 		return err
 	}
@@ -250,9 +252,24 @@ func (c *Conn) Reset(deadline time.Time) error {
 			return err
 		}
 	}
+	rows, err := c.readRows()
+	if err != nil {
+		return err
+	}
+	if len(rows) != 1 || !slices.Equal(rows[0], c.identity) {
+		return errors.New("a conn keeps the role that its session took")
+	}
 	c.state, c.collationUnknown = c.base.WithDatabase(c.state.Database()), false
 	c.tx, c.nextTx, c.locked, c.insertID = wire.TxIdle, false, false, "0"
 	return nil
+}
+
+// identitySQL asks for what a conn may do by the user and role that it has, which no reset takes back.
+func (c *Conn) identitySQL() string {
+	if strings.HasPrefix(c.greeting.Version, "5.") && c.flavor == wire.FlavorMySQL {
+		return "SELECT CURRENT_USER()" // it has no roles
+	}
+	return "SELECT CURRENT_USER(), CURRENT_ROLE()"
 }
 
 // Ping asks for the transaction state, which an error reply doesn't tell.

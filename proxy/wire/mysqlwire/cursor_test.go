@@ -128,13 +128,14 @@ func TestCursorEnds(t *testing.T) {
 		}, func(_ *Conn, s *wire.Statement, do doFunc) {
 			do(wire.Execute, s, true)
 		}, []string{"17:5", "19:5", "16:0", "17:6"}},
-		{"the conn was reset", [][]byte{cursorOpened, bytes.Repeat(cursorNone, 2), prepareAnswer(6), cursorNone}, func(conn *Conn, s *wire.Statement, do doFunc) {
+		{"the conn was reset", [][]byte{cursorOpened, bytes.Repeat(cursorNone, 2), identityAnswer, prepareAnswer(6), cursorNone}, func(conn *Conn, s *wire.Statement, do doFunc) {
 			do(wire.Execute, s, true)
+			conn.identity = []string{"app@%", ""}
 			if err := conn.Reset(time.Time{}); err != nil {
 				t.Fatal(err)
 			}
 			do(wire.Execute, s, false)
-		}, []string{"17:5", "1f:0", "03:0", "16:0", "17:6"}},
+		}, []string{"17:5", "1f:0", "03:0", "03:0", "16:0", "17:6"}},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

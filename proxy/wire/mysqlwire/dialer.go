@@ -113,6 +113,13 @@ func (c *Conn) learn(d *Dialer) error {
 	c.greeting.Defaults = wire.NewState("").With("sql_mode", rows[0][0]).With("transaction_isolation", rows[0][1]).
 		With("transaction_read_only", rows[0][2]).With("autocommit", rows[0][3])
 	c.idle = seconds(rows[0][4])
+	if rows, err = c.query(c.identitySQL()); err != nil {
+		return err
+	}
+	if len(rows) != 1 {
+		return malformed("user and role")
+	}
+	c.identity = rows[0]
 	if err := c.learnTrackers(); err != nil {
 		return err
 	}

@@ -42,30 +42,36 @@ const (
 	unknownTypes = "?"
 )
 
-// meaningVariables are the variables that change how a text is read when it is prepared.
-var meaningVariables = [...]string{"character_set_client", "collation_connection", "sql_mode"}
+// harmless are the variables that what a statement means doesn't depend on. Any other may be fixed when it is
+// prepared, and tells statements apart: MySQL fixes sql_mode, collation_connection, div_precision_increment,
+// group_concat_max_len, default_week_format and others so.
+var harmless = map[string]bool{
+	"autocommit": true, "character_set_results": true, "foreign_key_checks": true, "unique_checks": true,
+	"innodb_lock_wait_timeout": true, "lock_wait_timeout": true, "max_execution_time": true, "max_statement_time": true,
+	"interactive_timeout": true, "net_read_timeout": true, "net_write_timeout": true, "wait_timeout": true,
+	"transaction_isolation": true, "transaction_read_only": true, "tx_isolation": true, "tx_read_only": true,
+}
 
 // identify fixes a statement's identity when it is prepared in a session's state.
 func (s *stmt) identify(text string, state *wire.State) {
 	s.meaning = wire.NewState(state.Database())
-	for _, name := range meaningVariables {
-		if v, ok := state.Get(name); ok {
-			s.meaning = s.meaning.With(name, v)
+	for _, v := range state.Vars() {
+		if !harmless[v.Name] {
+			s.meaning = s.meaning.With(v.Name, v.Value)
 		}
 	}
 	s.key = stmtKey{text, s.meaning.Key(), unbound}
 }
 
 // under is a conn's state with the meaning of a statement put in.
-func (s *stmt) under(state *wire.State) *wire.State {
-	if db := s.meaning.Database(); db != "" {
-		state = state.WithDatabase(db)
+func (s *stmt) under(now *wire.State) *wire.State {
+	state := s.meaning
+	if state.Database() == "" {
+		state = state.WithDatabase(now.Database())
 	}
-	for _, name := range meaningVariables {
-		if v, ok := s.meaning.Get(name); ok {
-			state = state.With(name, v)
-		} else {
-			state = state.Without(name)
+	for _, v := range now.Vars() {
+		if harmless[v.Name] {
+			state = state.With(v.Name, v.Value)
 		}
 	}
 	return state
@@ -74,7 +80,8 @@ func (s *stmt) under(state *wire.State) *wire.State {
 // serverStmts are the statements prepared on one conn.
 type serverStmts struct {
 	// lru are those that any client may run, the least used of which are closed.
-	lru *simplelru.LRU[stmtKey, uint32]
+	lru   *simplelru.LRU[stmtKey, uint32]
+	bytes int // of the texts in it
 	// own are those with a cursor: each is one client statement's alone, as long as the cursor is open.
 	own map[*stmt]ownStmt
 }
@@ -85,15 +92,38 @@ type ownStmt struct {
 	key stmtKey
 }
 
-// maxServerStmts bounds the statements that one conn keeps prepared.
-const maxServerStmts = 200
+const (
+	// maxServerStmts bounds the statements that one conn keeps prepared.
+	maxServerStmts = 200
+	// maxServerStmtBytes bounds the texts of them, in bytes.
+	maxServerStmtBytes = 4 << 20
+)
 
 func (c *Conn) statements() *simplelru.LRU[stmtKey, uint32] {
 	if c.stmts.lru == nil {
 		// The size is positive, the only thing that NewLRU checks.
-		c.stmts.lru, _ = simplelru.NewLRU(maxServerStmts, func(_ stmtKey, id uint32) { c.closeServerStmt(id) })
+		c.stmts.lru, _ = simplelru.NewLRU(maxServerStmts, func(key stmtKey, id uint32) {
+			c.stmts.bytes -= key.size()
+			c.closeServerStmt(id)
+		})
 	}
 	return c.stmts.lru
+}
+
+// size is what a statement is counted with, in bytes.
+func (k *stmtKey) size() int { return len(k.text) + len(k.types) }
+
+// share adds a statement to those that any client may run. The least used that there is no room for any more are
+// closed.
+func (c *Conn) share(key stmtKey, id uint32) {
+	lru := c.statements()
+	if !lru.Contains(key) {
+		c.stmts.bytes += key.size()
+	}
+	lru.Add(key, id)
+	for c.stmts.bytes > maxServerStmtBytes && lru.Len() > 1 {
+		lru.RemoveOldest()
+	}
 }
 
 // closeServerStmt queues a COM_STMT_CLOSE, which has no reply; it goes out ahead of the next command.
@@ -138,7 +168,7 @@ func (c *Conn) disown(s *stmt, good bool) {
 	}
 	delete(c.stmts.own, s)
 	if good && o.key == s.key && s.key.types != unknownTypes && !c.statements().Contains(o.key) {
-		c.statements().Add(o.key, o.id)
+		c.share(o.key, o.id)
 		return
 	}
 	c.closeServerStmt(o.id)
@@ -153,23 +183,24 @@ func (c *Conn) prepared(s *stmt) (uint32, error) {
 	fresh := stmtKey{s.key.text, s.key.state, unbound}
 	if id, ok := lru.Peek(fresh); ok {
 		c.takeOut(fresh)
-		lru.Add(s.key, id)
+		c.share(s.key, id)
 		return id, nil
 	}
 	now := c.state
-	if err := c.Adopt(s.under(now)); err != nil {
-		return 0, err
-	}
-	id, err := c.prepareText(s.key.text)
-	if e, ok := err.(*wire.ServerError); ok && e.Condition() == wire.TooManyStatements && lru.Len() > 0 {
-		lru.Purge()
+	err := c.Adopt(s.under(now))
+	var id uint32
+	if err == nil {
 		id, err = c.prepareText(s.key.text)
+		if e, ok := err.(*wire.ServerError); ok && e.Condition() == wire.TooManyStatements && lru.Len() > 0 {
+			lru.Purge()
+			id, err = c.prepareText(s.key.text)
+		}
 	}
 	if err == nil {
-		lru.Add(s.key, id)
+		c.share(s.key, id)
 	}
-	if e := c.Adopt(now); e != nil {
-		return 0, e
+	if e := c.Adopt(now); e != nil { // also a refusal: the conn isn't in its session's state any more
+		return 0, fmt.Errorf("a conn can't be put back into its session's state: %v", e)
 	}
 	return id, err
 }
@@ -240,7 +271,7 @@ func (c *Conn) keep(s *stmt, id uint32) {
 	if old, ok := lru.Peek(s.key); ok {
 		c.closeServerStmt(old)
 	}
-	lru.Add(s.key, id)
+	c.share(s.key, id)
 }
 
 // prepareText prepares a text and drops the description of its parameters and columns.

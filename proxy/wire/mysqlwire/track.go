@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"leat/proxy/wire"
+	"leat/shard"
 )
 
 // Variables whose report says nothing of the session's state.
@@ -61,7 +62,7 @@ func (c *Conn) observe(track []byte, out *wire.Outcome) error {
 		case TrackGTIDs:
 			if len(e.data) > 1 { // one byte of encoding, then the set
 				if set, _, ok := readLenencString(e.data[1:]); ok {
-					out.Position = string(set)
+					c.reached(out, set)
 				}
 			}
 		case TrackTxCharacteristic:
@@ -76,11 +77,33 @@ func (c *Conn) observe(track []byte, out *wire.Outcome) error {
 	return nil
 }
 
+// reached adds what a result says that it wrote to what those before it in the same reply wrote.
+func (c *Conn) reached(out *wire.Outcome, gtids []byte) {
+	switch {
+	case len(gtids) == 0:
+		return
+	case out.Position == "":
+		out.Position = string(gtids)
+		return
+	}
+	parse := shard.ParseMySQLPosition
+	if c.flavor == wire.FlavorMariaDB {
+		parse = shard.ParseMariaDBPosition
+	}
+	before, err := parse("", out.Position)
+	now, err2 := parse("", string(gtids))
+	if err != nil || err2 != nil {
+		out.Position = string(gtids)
+		return
+	}
+	out.Position = before.Union(now).String()
+}
+
 // observeVariable takes one variable's new value. It reports whether that says what has changed.
 func (c *Conn) observeVariable(name, value []byte, out *wire.Outcome) bool {
 	switch {
 	case string(name) == "last_gtid":
-		out.Position = string(value)
+		c.reached(out, value)
 		return false
 	case string(name) == "character_set_connection":
 		c.collationUnknown = true // SET NAMES reports the charset and not the collation
