@@ -34,6 +34,9 @@ func (s *session) forward(r *wire.Request, plan *router.Plan) error {
 		}
 		again, answer := s.judge(r, &t, &out, err)
 		if again {
+			if !t.held {
+				s.lost = lostNothing // of the session: nothing of it was on that conn
+			}
 			s.server.counters.retries.Add(1)
 			continue
 		}
@@ -295,9 +298,9 @@ func mayBeSeveral(sql []byte) bool {
 
 // judge decides what a failed attempt means: try again, or the error to answer with.
 func (s *session) judge(r *wire.Request, t *try, out *wire.Outcome, err error) (again bool, answer error) {
-	mayRepeat := !out.Replied && !t.held && !r.Long() && t.count < maxAttempts && s.ctx.Err() == nil
+	mayRepeat := !out.Replied && !t.held && s.conn == nil && !r.Long() && t.count < maxAttempts && s.ctx.Err() == nil
 	switch {
-	case !out.Replied && !r.Long() && t.count < maxAttempts && t.conn != nil && t.conn.Server() != t.freed && lacksStatements(r, out, err):
+	case !out.Replied && s.lost == lostNothing && !r.Long() && t.count < maxAttempts && t.conn != nil && t.conn.Server() != t.freed && lacksStatements(r, out, err):
 		t.freed = t.conn.Server()
 		t.freed.FreeStatements(time.Now().Add(resetTimeout))
 		return true, nil
@@ -349,10 +352,11 @@ func lacksStatements(r *wire.Request, out *wire.Outcome, err error) bool {
 }
 
 // misplaced reports whether a server refused a statement only because it takes no writes, so that it may be
-// sent to the primary, or to the one that is about to become it.
+// sent to the primary, or to the one that is about to become it. A statement that runs others may have written
+// before one of them was refused, unless that was on a replica.
 func (s *session) misplaced(r *wire.Request, t *try, e *wire.ServerError) bool {
 	c := e.Condition()
-	if !c.RefusesWrites() || c == wire.ReadOnlyTx && t.role == wire.Primary {
+	if !c.RefusesWrites() || t.role == wire.Primary && (c == wire.ReadOnlyTx || mayHalfWork(t.plan)) {
 		return false
 	}
 	if t.role == wire.Replica && !t.primary {

@@ -29,7 +29,10 @@ func (s *session) settle(conn *backend.Conn, r *wire.Request, plan *router.Plan,
 	asked := s.tx == wire.TxUnknown || plan.Kind == router.KindSet || len(plan.Trackers)+len(plan.Untracked) > 0
 	err := s.learn(conn, r, plan, out)
 	if err == nil && s.tx == wire.TxUnknown { // an error reply doesn't tell the transaction's state
-		err = conn.Ping()
+		if err = conn.Ping(); err != nil && !mayHalfWork(plan) {
+			s.lose(conn)
+			return
+		}
 		s.tx = conn.Tx()
 	}
 	if err != nil || s.tx == wire.TxUnknown {
