@@ -62,12 +62,19 @@ func (c *Client) sort(r *wire.Request, kind byte, n int) (found bool, err error)
 		r.Kind = wire.Quit
 		return true, c.readMessage(r, n)
 	case reqSync:
-		if c.unsynced && !c.skipping {
+		if c.unsynced && !c.skipping || n > 0 { // the server says what is wrong with a long one
+			c.skipping = false
 			return true, c.readRun(r)
 		}
 		c.skipping = false
 		return false, c.answerSync(n)
-	case reqFlush, msgCopyData, msgCopyDone, reqCopyFail: // of nothing, or of a COPY that has failed
+	case reqFlush:
+		if n > 0 && !c.skipping {
+			return true, c.readRun(r)
+		}
+		c.drop = headerSize + n
+		return false, nil
+	case msgCopyData, msgCopyDone, reqCopyFail: // of a COPY that has failed
 		c.drop = headerSize + n
 		return false, nil
 	}

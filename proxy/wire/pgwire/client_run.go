@@ -35,6 +35,8 @@ type step struct {
 	prev *stmt
 	// err is why the message is to fail; nil where that is the server's to say.
 	err *wire.ServerError
+	// malformed is set where the message breaks the protocol: the server says how, before it does anything.
+	malformed bool
 }
 
 // keptSteps is how many steps a client keeps room for between Runs.
@@ -51,7 +53,6 @@ func (r *run) reset() {
 
 // The errors of messages that PostgreSQL refuses itself, in its words.
 var (
-	errFormat    = &wire.ServerError{SQLState: "08P01", Message: "invalid message format"}
 	errNoUnnamed = &wire.ServerError{SQLState: "26000", Message: "unnamed prepared statement does not exist"}
 )
 
@@ -77,7 +78,7 @@ func (c *Client) step(kind byte, message []byte, at int, long bool) {
 		case s.target == targetPortal:
 			c.run.keeps = true
 		case s.target != targetStatement:
-			s.err = errFormat
+			s.malformed = true
 		case kind == reqDescribe:
 			c.stepNamed(&s, &p, message)
 		default:
@@ -85,6 +86,8 @@ func (c *Client) step(kind byte, message []byte, at int, long bool) {
 		}
 	case reqExecute:
 		c.run.executes, c.run.keeps = true, true
+	case reqSync, reqFlush:
+		s.malformed = len(p.p) > 0
 	}
 	c.run.steps = append(c.run.steps, s)
 }
@@ -94,16 +97,14 @@ func (s *step) named(p *fieldReader, message []byte) []byte {
 	s.name = len(message) - len(p.p)
 	name := p.nul()
 	s.nameEnd = s.name + len(name)
-	if p.bad {
-		s.err = errFormat
-	}
+	s.malformed = p.bad || s.kind != reqBind && s.kind != reqParse && len(p.p) > 0
 	return name
 }
 
 // stepNamed is a Bind or a Describe: of a statement that is there.
 func (c *Client) stepNamed(s *step, p *fieldReader, message []byte) {
 	name := s.named(p, message)
-	if s.err != nil {
+	if s.malformed {
 		return
 	}
 	s.stmt = c.stmts.find(name)
@@ -120,14 +121,14 @@ func (c *Client) stepNamed(s *step, p *fieldReader, message []byte) {
 // stepParse is a Parse: it makes a statement.
 func (c *Client) stepParse(s *step, p *fieldReader, message []byte, long bool) {
 	name := s.named(p, message)
-	if long && s.err == nil {
+	if long && !s.malformed {
 		c.stepLongParse(s, name)
 		return
 	}
 	text := p.nul()
 	types := p.p
 	if p.bad || len(types) < 2 || len(types) != 2+4*int(binary.BigEndian.Uint16(types)) {
-		s.err = errFormat
+		s.malformed = true
 		return
 	}
 	old := c.stmts.find(name)
@@ -164,7 +165,7 @@ func (c *Client) stepLongParse(s *step, name []byte) {
 // stepClose is a Close of a statement. One that isn't there is no error.
 func (c *Client) stepClose(s *step, p *fieldReader, message []byte) {
 	name := s.named(p, message)
-	if s.err != nil {
+	if s.malformed {
 		return
 	}
 	if s.prev = c.stmts.find(name); s.prev != nil {

@@ -15,6 +15,8 @@ import (
 type feed struct {
 	from *Client
 	to   *Conn
+	// extended is whether the COPY was begun by an Execute, whose answer servers keep back up to a Flush or Sync.
+	extended bool
 	// stop is set when the server wants no more.
 	stop atomic.Bool
 	done chan struct{}
@@ -40,7 +42,7 @@ func (r *relay) copyIn(n int) error {
 	r.endFeed()
 	r.to.in.Discard(len(r.req.Frames)) // the request itself: the data comes after it
 	r.req.Frames = nil
-	r.feed = &feed{from: r.to, to: r.conn, done: make(chan struct{})}
+	r.feed = &feed{from: r.to, to: r.conn, extended: r.current().kind == reqExecute, done: make(chan struct{})}
 	go r.feed.run()
 	return nil
 }
@@ -122,9 +124,13 @@ func (f *feed) copy() error {
 		if f.left = headerSize + n; !f.message() {
 			return f.gone()
 		}
-		if kind != msgCopyData {
-			return nil
+		if kind == msgCopyData {
+			continue
 		}
+		if f.extended {
+			f.to.out.message(reqFlush, nil)
+		}
+		return nil
 	}
 }
 

@@ -90,7 +90,7 @@ func TestCopyIn(t *testing.T) {
 		}, false, nil},
 		{"a Run, whose Sync is a part of the COPY", []turn{
 			{'c', copyRun, ""}, {'s', "", copyRun}, {'s', parsed + bound + copyIn, ""}, {'c', data("1") + copyDone + sync_, parsed + bound + copyIn},
-			{'s', "", data("1") + copyDone}, {'s', tag("COPY 1"), ""},
+			{'s', "", data("1") + copyDone + flush}, {'s', tag("COPY 1"), ""},
 		}, true, []turn{{'s', "", sync_}, {'s', ready('I'), ""}, {'c', "", tag("COPY 1") + ready('I')}}},
 		{"a Run that fails, its Sync a part of the COPY", []turn{
 			{'c', copyRun, ""}, {'s', "", copyRun}, {'s', parsed + bound + copyIn, ""}, {'c', data("1"), parsed + bound + copyIn},

@@ -89,9 +89,14 @@ func TestRuns(t *testing.T) {
 			send: query("a\x00b"), asked: "Q:ab", reply: failure("08P01") + ready('I'), answer: "E:SERRORVERRORC08P01Mno Z:I",
 		}}},
 		{"malformed Parse", []exchangeCase{{
-			send: typed(reqParse, "leat_0\x00q\x00\x00\x01") + sync_, asked: "D:Sleat_none S", reply: failure("26000") + ready('I'),
-			answer: "E:SERRORVERRORC08P01Minvalid_message_format Z:I",
+			send: typed(reqParse, "leat_0\x00q\x00\x00\x01") + sync_, asked: "P:leat_0q S", reply: failure("08P01") + ready('I'),
+			answer: "E:SERRORVERRORC08P01Mno Z:I",
 		}}},
+		{"malformed Sync and Flush", []exchangeCase{
+			{send: typed(reqSync, "x"), asked: "S:x", reply: failure("08P01") + ready('I'), answer: "E:SERRORVERRORC08P01Mno Z:I"},
+			{send: typed(reqFlush, "x"), asked: "H:x S", reply: failure("08P01") + ready('I'), answer: "E:SERRORVERRORC08P01Mno"},
+			{send: bind("a") + sync_ + query("x"), asked: "Q:x", reply: tag("SELECT 0") + ready('I'), answer: "Z:I C:SELECT_0 Z:I"},
+		}},
 		{"Leat's own name", []exchangeCase{{
 			send: bind("leat_0") + sync_, asked: "D:Sleat_none S", reply: failure("26000") + ready('I'),
 			answer: `E:SERRORVERRORC26000Mprepared_statement_"leat_0"_does_not_exist Z:I`,

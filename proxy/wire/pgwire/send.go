@@ -118,7 +118,7 @@ func (s *sender) run(frames []byte, run *run) {
 		switch {
 		case st.kind == reqSync:
 			s.sync(i, m)
-		case st.kind == reqFlush, s.poisoned:
+		case st.kind == reqFlush && !st.malformed, s.poisoned:
 		case st.err != nil:
 			if st.err.SQLState == stateNameTaken {
 				s.judge(st, m)
@@ -131,22 +131,23 @@ func (s *sender) run(frames []byte, run *run) {
 }
 
 func (s *sender) step(i int, st *step, m []byte) {
-	switch st.kind {
-	case reqParse:
+	switch {
+	case st.malformed:
+	case st.kind == reqParse:
 		s.parse(i, st, m)
 		return
-	case reqBind:
+	case st.kind == reqBind:
 		s.use(i, st, m, reqBind)
 		return
-	case reqDescribe:
+	case st.kind == reqDescribe:
 		s.answered = true
 		if st.target == targetStatement {
 			s.use(i, st, m, describeStatement)
 			return
 		}
-	case reqExecute:
+	case st.kind == reqExecute:
 		s.answered = true
-	case reqClose:
+	case st.kind == reqClose:
 		if st.target == targetStatement && (st.prev != nil || st.nameEnd == st.name || isOwn(m[st.name:st.nameEnd])) {
 			s.await(expect{kind: reqClose, step: i, given: true})
 			return
@@ -258,7 +259,7 @@ func (s *sender) judge(st *step, m []byte) {
 
 // sync sends the Sync that ends a Run, unless nothing was sent before it.
 func (s *sender) sync(i int, m []byte) {
-	given := !s.sent && !s.conn.unsynced
+	given := !s.sent && !s.conn.unsynced && len(m) == headerSize
 	if !given {
 		s.put(m)
 	}
