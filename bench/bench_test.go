@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"errors"
 	"os"
 	"path/filepath"
 	"slices"
@@ -186,8 +187,8 @@ func TestPgbenchSample(t *testing.T) {
 		t.Errorf("got p50 %v and p95 %v, want 200µs and 5ms", s.p50, s.p95)
 	}
 	for _, few := range [][]progressPoint{nil, points[:1]} {
-		if _, err := pgbenchSample(few, latencies); err == nil {
-			t.Errorf("%d points: got no error, want one", len(few))
+		if _, err := pgbenchSample(few, latencies); !errors.Is(err, errNoProgress) {
+			t.Errorf("%d points: got %v, want errNoProgress", len(few), err)
 		}
 	}
 }

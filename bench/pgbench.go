@@ -55,15 +55,29 @@ func pgbenchCommand(ctx context.Context, address string, args ...string) *exec.C
 // pgbench runs it, with its files in a directory.
 type pgbench struct{ dir string }
 
+// errNoProgress is of a run that was too short: pgbench's time goes by while it logs in.
+var errNoProgress = errors.New("pgbench showed too little progress")
+
 // run runs a workload. CPU time is taken from pgbench's first line of progress to its last: it logs in and warms up
-// for the second before.
-func (p *pgbench) run(ctx context.Context, t *target, w workload, length time.Duration) (sample, error) {
+// for the second before. A run that was too short, on a busy machine, is followed by longer ones.
+func (p *pgbench) run(ctx context.Context, t *target, w workload, length time.Duration) (s sample, err error) {
+	const loginsPerSecond = 16
+	seconds := max(2, int(length.Seconds())+1) + w.conns/loginsPerSecond
+	for range 3 {
+		if s, err = p.runOnce(ctx, t, w, seconds); !errors.Is(err, errNoProgress) {
+			return s, err
+		}
+		seconds *= 2
+	}
+	return s, err
+}
+
+func (p *pgbench) runOnce(ctx context.Context, t *target, w workload, seconds int) (sample, error) {
 	dir, err := os.MkdirTemp(p.dir, "pgbench-")
 	if err != nil {
 		return sample{}, err
 	}
 	defer os.RemoveAll(dir)
-	seconds := max(2, int(length.Seconds())+1)
 	args := []string{
 		"-n", "-M", w.mode, "-c", strconv.Itoa(w.conns), "-T", strconv.Itoa(seconds), "-P", "1",
 		"-l", "--log-prefix=" + filepath.Join(dir, "log"),
@@ -93,7 +107,11 @@ func (p *pgbench) run(ctx context.Context, t *target, w workload, length time.Du
 	if err != nil {
 		return sample{}, fmt.Errorf("pgbench against %s: %w", t.name, err)
 	}
-	return pgbenchSample(progress, latencies)
+	s, err := pgbenchSample(progress, latencies)
+	if err != nil {
+		return sample{}, fmt.Errorf("pgbench against %s: %w", t.name, err)
+	}
+	return s, nil
 }
 
 // progressPoint is a line of pgbench's progress: the rate since the line before.
@@ -135,7 +153,7 @@ func watchPgbench(stderr io.Reader, pid int) (points []progressPoint, text strin
 // pgbenchSample sums up. The CPU time is scaled from the time between first and last point to all queries.
 func pgbenchSample(points []progressPoint, latencies *histogram) (sample, error) {
 	if len(points) < 2 || latencies.count == 0 {
-		return sample{}, errors.New("pgbench showed no progress")
+		return sample{}, fmt.Errorf("%w: %d lines, %d queries", errNoProgress, len(points), latencies.count)
 	}
 	first, last := points[0], points[len(points)-1]
 	var queries float64
@@ -143,7 +161,7 @@ func pgbenchSample(points []progressPoint, latencies *histogram) (sample, error)
 		queries += p.perSecond * p.at.Sub(points[i].at).Seconds()
 	}
 	if queries == 0 {
-		return sample{}, errors.New("pgbench's queries came to a stop")
+		return sample{}, fmt.Errorf("%w: its queries came to a stop", errNoProgress)
 	}
 	s := sample{
 		queries: latencies.count, perSecond: queries / last.at.Sub(first.at).Seconds(),
