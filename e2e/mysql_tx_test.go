@@ -167,7 +167,7 @@ func readOnlyTx(s *stage) {
 			servers[first] = true
 			took := s.took(func() {
 				for range 5 {
-					c.wants("SELECT which()", first, "SELECT COUNT(*) FROM t LOCK IN SHARE MODE", "6")
+					c.wants("SELECT which()", first, "SELECT COUNT(*) FROM t", "6")
 				}
 				c.fails("INSERT INTO a (k) VALUES (710)", 1792)
 			})
@@ -181,11 +181,41 @@ func readOnlyTx(s *stage) {
 	if len(servers) != 2 {
 		s.Errorf("the transactions were on %v, want both replicas", servers)
 	}
+	readOnlyTxOnPrimary(s)
 	s.same("query START TRANSACTION READ ONLY", "query SELECT COUNT(*) FROM a", "query INSERT INTO a (k) VALUES (711)", "query UPDATE t SET n = 1", "query DO 0",
 		"query SELECT COUNT(*) FROM t FOR UPDATE", "query COMMIT", "query SET SESSION TRANSACTION READ ONLY", "query INSERT INTO a (k) VALUES (712)", "query BEGIN", "query INSERT INTO a (k) VALUES (712)",
 		"query DO 0", "query ROLLBACK", "query START TRANSACTION READ WRITE", "query INSERT INTO a (k) VALUES (713)", "query COMMIT",
 		"query SET SESSION TRANSACTION READ WRITE", "query INSERT INTO a (k) VALUES (714)", "query SELECT COUNT(*) FROM a",
 		"query START TRANSACTION READ ONLY", "query CREATE TEMPORARY TABLE tmp (id INT)", "query INSERT INTO tmp VALUES (1)", "query SELECT * FROM tmp", "query COMMIT", "query SELECT * FROM tmp")
+}
+
+// readOnlyTxOnPrimary: what locks, or stays on its conn, takes a READ ONLY transaction to the primary.
+func readOnlyTxOnPrimary(s *stage) {
+	for _, first := range []string{"SELECT GET_LOCK('ro', 0)", "SET @ro = 1", "SELECT COUNT(*) FROM t LOCK IN SHARE MODE", "LOCK TABLES t READ"} {
+		c := s.client()
+		c.query("START TRANSACTION READ ONLY")
+		c.query(first)
+		if got := c.value("SELECT @@server_id"); got != "1" {
+			s.Errorf("after %s the transaction is on server %s, want the primary", first, got)
+		}
+		c.query("COMMIT")
+		c.query("UNLOCK TABLES")
+		c.query("INSERT INTO a (k) VALUES (720)")
+		c.query("DELETE FROM a WHERE k = 720")
+		c.Close()
+	}
+	c := s.client()
+	c.query("START TRANSACTION READ ONLY")
+	c.value("SELECT which()")
+	c.fails("SET @ro = 1", 1792)
+	c.query("COMMIT")
+	c.query("START TRANSACTION READ ONLY")
+	c.wants("SELECT which()", "1")
+	c.query("SET @ro = 1")
+	c.query("COMMIT")
+	c.query("INSERT INTO a (k) VALUES (720 + @ro)")
+	c.query("DELETE FROM a WHERE k = 721")
+	c.Close()
 }
 
 func nextTransaction(s *stage) {

@@ -72,6 +72,7 @@ type generator struct {
 type genClient struct {
 	number     int
 	tx         bool
+	readOnly   bool // so is tx
 	sticky     bool // until reset-connection
 	statements []genStatement
 }
@@ -226,6 +227,7 @@ func (g *generator) transaction(c *genClient) {
 		switch g.IntN(5) {
 		case 0:
 			g.query(c, "START TRANSACTION READ ONLY")
+			c.readOnly = true
 		case 1:
 			g.query(c, "SET autocommit = 0")
 		default:
@@ -241,7 +243,7 @@ func (g *generator) transaction(c *genClient) {
 	default:
 		g.query(c, "%s", g.oneOf("COMMIT", "ROLLBACK"))
 		g.query(c, "SET autocommit = 1")
-		c.tx = false
+		c.tx, c.readOnly = false, false
 	}
 }
 
@@ -303,10 +305,10 @@ func (g *generator) execute(c *genClient) {
 func (g *generator) pin(c *genClient) {
 	if c.sticky && g.IntN(3) == 0 {
 		g.add(c, "reset-connection")
-		c.sticky, c.tx, c.statements = false, false, nil
+		c.sticky, c.tx, c.readOnly, c.statements = false, false, false, nil
 		return
 	}
-	if !g.mayHold(c) {
+	if !g.mayHold(c) || c.readOnly { // a transaction on a replica refuses it
 		return
 	}
 	g.holder, c.sticky = c, true
@@ -333,7 +335,7 @@ func (g *generator) command(c *genClient) {
 		g.add(c, "raw 99")
 	case 6:
 		g.add(c, "reset-connection")
-		c.sticky, c.tx, c.statements = false, false, nil
+		c.sticky, c.tx, c.readOnly, c.statements = false, false, false, nil
 	case 7:
 		g.query(c, "DO 1")
 	}

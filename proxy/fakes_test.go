@@ -244,6 +244,11 @@ func (c *fakeConn) Learn(names []string) error {
 func (c *fakeConn) SetDeadline(time.Time) error { return nil }
 func (c *fakeConn) KnownInsertID() string       { return "0" }
 
+func (c *fakeConn) Exec(sql string) error {
+	c.served(sql)
+	return c.own(sql)
+}
+
 func (c *fakeConn) Adopt(want *wire.State) error {
 	if c.state == want || c.state.Equal(want) {
 		return nil

@@ -22,6 +22,10 @@ func (s *session) forward(r *wire.Request, plan *router.Plan) error {
 	start := time.Now()
 	s.forgetFoundRows(plan)
 	s.lost = lostNothing
+	if err := s.checkHeld(plan); err != nil {
+		s.observe(plan, &wire.Outcome{}, time.Since(start), err)
+		return s.fail(r, err, &wire.Outcome{})
+	}
 	t := try{plan: plan}
 	for {
 		out, err := s.attempt(r, &t)
@@ -190,7 +194,7 @@ func (s *session) find(r *wire.Request, t *try) (*backend.Conn, error) {
 	sequence := t.plan.Pin == router.PinSequence && s.commands == nil
 	if t.plan.Needs&lastValues != 0 || sequence {
 		if conn := s.server.backend.Reacquire(s.last.ticket); conn != nil {
-			if t.plan.Class != router.ClassWrite || conn.Role() == wire.Primary {
+			if !s.wantsPrimary(t.plan) || conn.Role() == wire.Primary && conn.MayWrite() == nil {
 				t.same = true
 				return conn, nil
 			}
@@ -234,8 +238,11 @@ func (s *session) acquire(plan *router.Plan, t *try) (*backend.Conn, error) {
 	if staysFree(plan) && n.Role == wire.Primary && !s.server.backend.HasPrimary(n.Shard) {
 		n.Role = wire.Replica // a client can set up its session while there is no primary
 	}
-	if facts.Mode&(wire.AutocommitOff|wire.ReadOnly) == wire.AutocommitOff {
+	if facts.Mode&wire.AutocommitOff != 0 && (facts.Mode&wire.ReadOnly == 0 || s.shunsReplica) {
 		n.Role = wire.Primary // the read opens a transaction, which may go on to write
+	}
+	if s.shunsReplica && (plan.Kind == router.KindBegin || plan.Kind == router.KindBeginReadOnly) {
+		n.Role = wire.Primary
 	}
 	if t != nil {
 		n.Avoid = t.avoid

@@ -50,7 +50,10 @@ type session struct {
 	connDatabase string
 	pins         []string // why conn is held beyond a transaction
 	tx           wire.TxState
-	txWrote      bool // the open transaction changed rows
+	txWrote      bool   // the open transaction changed rows
+	begun        string // the text that began the open transaction on a replica, if nothing else was run in it
+	// shunsReplica keeps READ ONLY transactions on the primary, since one did what a replica can't.
+	shunsReplica bool
 	cursors      map[*wire.Statement]bool
 	consistency  string
 	last         lastStatement
@@ -178,7 +181,7 @@ func (s *session) begin(a *wire.Arrival) error {
 	}
 	s.arrival, s.state, s.initial = a, a.State, a.State
 	s.consistency = s.world.cfg.Consistency
-	s.pins, s.cursors, s.last = nil, nil, lastStatement{insertID: "0"}
+	s.pins, s.cursors, s.last, s.shunsReplica = nil, nil, lastStatement{insertID: "0"}, false
 	s.mu.Lock()
 	s.user = user
 	s.shown = shown{program: program(a), database: a.State.Database(), since: time.Now()}

@@ -46,6 +46,7 @@ func (s *session) settle(conn *backend.Conn, r *wire.Request, plan *router.Plan,
 	}
 	s.state, s.connDatabase = now, conn.State().Database()
 	s.settlePins(r, plan, out)
+	s.noteBegin(conn, r, plan, out, wasInTx)
 	if s.askWhatIsLeft(conn, plan, wasInTx) != nil {
 		s.lost = lostState
 		s.drop(conn, "what a session left on it can't be learned")

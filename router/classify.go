@@ -144,6 +144,7 @@ func (p *Plan) absorb(q *Plan) {
 	p.Taints = p.Taints || q.Taints
 	p.MixesTx = p.MixesTx || q.MixesTx
 	p.defines = p.defines || q.defines
+	p.locks = p.locks || q.locks
 	p.MayUnpin = cmp.Or(p.MayUnpin, q.MayUnpin)
 	p.Retriable = p.Retriable && q.Retriable
 	p.Parsed = p.Parsed && q.Parsed

@@ -29,6 +29,9 @@ func (mysqlDialect) called(p *Plan) { p.pin(PinCall) }
 func (mysqlDialect) unread(*Plan) {}
 
 func (mysqlDialect) adjust(p *Plan, f *Facts) {
+	if f.Mode&Serializable != 0 && (p.Kind == KindBegin || p.Kind == KindBeginReadOnly) {
+		p.Kind = KindBeginReadWrite // its reads lock
+	}
 	if p.Class != ClassRead {
 		return
 	}

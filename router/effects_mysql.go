@@ -116,6 +116,7 @@ func (p *Plan) apply(e effect) {
 	p.Taints = p.Taints || e.taints
 	if e.rule != "" {
 		p.needsPrimary(e.rule)
+		p.locks = p.locks || e.rule == ruleNamedLock || e.rule == ruleAdvisory
 	}
 }
 

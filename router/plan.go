@@ -127,6 +127,7 @@ type Plan struct {
 	Retriable bool
 
 	defines bool // one of several statements is a definition
+	locks   bool // it locks, or names a lock, for the time of its transaction or for longer
 
 	key   string // what the cache knows it by; empty if it isn't kept
 	proof proof
@@ -138,6 +139,16 @@ type Plan struct {
 
 // Defines reports whether the statement makes, changes or drops what a catalog tells of.
 func (p *Plan) Defines() bool { return p.defines || p.Rule == ruleDefinition }
+
+// Keeps reports whether a statement locks, or leaves on its conn what outlives its transaction: in a READ ONLY one too it
+// belongs on the primary.
+func (p *Plan) Keeps() bool {
+	switch p.Pin {
+	case "", PinTx, PinSavepoint, PinNextTx, PinDiagnostic:
+		return p.locks
+	}
+	return true
+}
 
 // proof is what the parser has to do for a statement.
 type proof uint8

@@ -13,6 +13,7 @@ const (
 	rulePrimary     = "answered by the primary"
 	ruleLastValue   = "reads a value of the last statement"
 	ruleUnknown     = "unknown statement"
+	ruleLockingRead = "locking read"
 )
 
 // byFirstWord is what to do about a statement that begins with a word. What isn't here is unknown: a
@@ -93,8 +94,11 @@ func query(s stmt, p *Plan) {
 	p.proof = proofQuery
 	for i := range s {
 		switch {
-		case s.words(i, "FOR", "UPDATE"), s.words(i, "FOR", "SHARE"), s.words(i, "LOCK", "IN"):
-			p.needsPrimary("locking read")
+		case s.words(i, "FOR", "UPDATE"): // which a READ ONLY transaction refuses
+			p.needsPrimary(ruleLockingRead)
+		case s.words(i, "FOR", "SHARE"), s.words(i, "LOCK", "IN"):
+			p.needsPrimary(ruleLockingRead)
+			p.locks = true
 		case s.word(i) == "INTO":
 			p.needsPrimary("SELECT INTO")
 		}

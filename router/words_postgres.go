@@ -17,7 +17,7 @@ func init() {
 		"PREPARE": pgPrepare, "EXECUTE": pgExecute, "DEALLOCATE": pgDeallocate,
 		"DECLARE": declare, "FETCH": cursor, "MOVE": cursor, "CLOSE": closeCursor,
 		"LISTEN": listen, "UNLISTEN": unlisten, "NOTIFY": as("notifies"),
-		"LOCK": as("locks tables"), "TRUNCATE": as(ruleWrite), "LOAD": pinned(PinUnknown, "loads a library"),
+		"LOCK": lockPg, "TRUNCATE": as(ruleWrite), "LOAD": pinned(PinUnknown, "loads a library"),
 		"CREATE": pgCreateStmt, "DROP": pgDrop,
 	}
 	for _, w := range []string{"ALTER", "COMMENT", "GRANT", "REVOKE", "REASSIGN", "SECURITY", "IMPORT"} {
@@ -47,6 +47,8 @@ func pgByWords(s stmt) *Plan {
 	}
 	return p
 }
+
+func lockPg(_ stmt, p *Plan) { p.Rule, p.locks = "locks tables", true }
 
 // tainted makes a decision for statements that may do anything to the session without a word of it.
 func tainted(rule string) func(stmt, *Plan) {

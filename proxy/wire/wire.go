@@ -132,6 +132,8 @@ type Conn interface {
 	Do(r *Request, c Client, o *Options) (Outcome, error)
 	// Ping learns the transaction state after an error, which didn't tell it.
 	Ping() error
+	// Exec runs a statement of Leat's own that returns no rows. A *ServerError is the server's refusal.
+	Exec(sql string) error
 	// Learn asks for what replies don't tell: the values of session variables that were set in a way that the
 	// server may not have reported, and what it reported only in part. State tells them afterwards. It is to be
 	// called after each reply; it costs nothing when there is nothing to ask for.

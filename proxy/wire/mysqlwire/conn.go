@@ -100,6 +100,9 @@ func (c *Conn) exec(sql string) error {
 	return c.simple()
 }
 
+// Exec implements wire.Conn.
+func (c *Conn) Exec(sql string) error { return c.exec(sql) }
+
 // simple flushes a command and reads its reply, an OK or an error.
 func (c *Conn) simple() error {
 	if err := c.out.Flush(); err != nil {

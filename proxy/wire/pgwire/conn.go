@@ -292,6 +292,12 @@ func (c *Conn) Reset(deadline time.Time) error {
 	return nil
 }
 
+// Exec implements wire.Conn.
+func (c *Conn) Exec(sql string) error {
+	_, err := c.query(sql, 0)
+	return err
+}
+
 // query runs a statement of Leat's own and returns the columns of its first row, if that many are asked for.
 func (c *Conn) query(sql string, columns int) ([]*string, error) {
 	if c.broken != nil {
