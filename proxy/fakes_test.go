@@ -3,6 +3,7 @@ package proxy
 // A session before scripted servers, on a clock of its own.
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"io"
@@ -46,6 +47,8 @@ type fakeConn struct {
 	address          string
 	state            *wire.State
 	tx               wire.TxState
+	insertID         string
+	cleared          int   // how often its counts were made nobody's
 	gone             error // what Leat's own questions end in, once it is set
 }
 
@@ -94,6 +97,23 @@ func withSession(t *testing.T, test func(f *fakeSession)) {
 		defer f.finish()
 		test(f)
 	})
+}
+
+// another is one more session of the same program.
+func (f *fakeSession) another() *fakeSession {
+	f.t.Helper()
+	other := &fakeSession{t: f.t, shard: f.shard, client: &fakeClient{}}
+	other.session = &session{
+		server: f.server, world: f.world, dialect: f.dialect, acceptor: f.acceptor, user: f.user, client: other.client, commands: other.client,
+	}
+	other.ctx, other.cancel = context.WithCancel(f.ctx)
+	other.session.wait.Context = other.ctx
+	other.defaults = f.defaults
+	if err := other.begin(&wire.Arrival{User: "app", State: wire.NewState("")}); err != nil {
+		f.t.Fatal(err)
+	}
+	f.t.Cleanup(other.cancel)
+	return other
 }
 
 func newFakeSession(ctx context.Context, t *testing.T, b *backend.Backend, sh *fakeShard, log *slog.Logger) *fakeSession {
@@ -241,8 +261,20 @@ func (c *fakeConn) Learn(names []string) error {
 	}
 	return c.own(fmt.Sprint("learn ", names))
 }
-func (c *fakeConn) SetDeadline(time.Time) error { return nil }
-func (c *fakeConn) KnownInsertID() string       { return "0" }
+func (c *fakeConn) SetDeadline(time.Time) error   { return nil }
+func (c *fakeConn) KnownInsertID() string         { return cmp.Or(c.insertID, "0") }
+func (c *fakeConn) HasInsertID(v string) bool     { return c.KnownInsertID() == v }
+func (c *fakeConn) LastInsertID() (string, error) { return c.KnownInsertID(), c.gone }
+
+func (c *fakeConn) ClearCounts() error {
+	c.cleared++
+	return c.gone
+}
+
+func (c *fakeConn) SetLastInsertID(v string) error {
+	c.insertID = v
+	return c.own("set last_insert_id " + v)
+}
 
 func (c *fakeConn) Exec(sql string) error {
 	c.served(sql)

@@ -94,6 +94,7 @@ func (s *session) attempt(r *wire.Request, t *try) (out wire.Outcome, err error)
 		}
 	}
 	t.server, t.role = t.conn.Server().Address(), t.conn.Role()
+	s.last.strange = s.last.strange || !t.same
 	if err = s.supply(t); err == nil && r.Kind != wire.Prepare {
 		err = s.last.mayCount(t.plan, t.same)
 	}
@@ -192,7 +193,7 @@ func unsent(err error) error {
 // find acquires a conn for a request of a session that holds none.
 func (s *session) find(r *wire.Request, t *try) (*backend.Conn, error) {
 	sequence := t.plan.Pin == router.PinSequence && s.commands == nil
-	if t.plan.Needs&lastValues != 0 || sequence {
+	if t.plan.Needs&lastValues != 0 || sequence || s.isOpaque(t.plan) {
 		if conn := s.server.backend.Reacquire(s.last.ticket); conn != nil {
 			if !s.wantsPrimary(t.plan) || conn.Role() == wire.Primary && conn.MayWrite() == nil {
 				t.same = true

@@ -21,6 +21,7 @@ type lastStatement struct {
 	reported        uint64         // while pending: the last id that a reply told, generated or given
 	spoiled         bool           // a question of Leat's own came behind it: the conn's counts are that one's
 	foundHere       bool           // the conn has run the last query
+	strange         bool           // the conn's counts are another session's
 	rowCount        int64
 	foundRows       uint64
 	warnings        uint16
@@ -43,13 +44,14 @@ func (l *lastStatement) note(plan *router.Plan, out *wire.Outcome) {
 	case out.Err != nil:
 		l.rowCount = -1
 	case out.HasRows:
-		l.rowCount, l.foundRows, l.foundHere = -1, out.Rows, true
+		l.rowCount, l.foundRows, l.foundHere, l.strange = -1, out.Rows, true, false
 	default:
 		l.rowCount = int64(out.Affected)
 	}
-	if out.InsertID != 0 || plan.SetsInsertID && out.Err == nil {
+	sets := plan.SetsInsertID && out.Err == nil || plan.Opaque && plan.Pin != ""
+	if out.InsertID != 0 || sets {
 		l.insertIDPending, l.reported = true, out.InsertID
-		l.insertIDSet = l.insertIDSet || plan.SetsInsertID
+		l.insertIDSet = l.insertIDSet || sets
 	}
 }
 
@@ -130,9 +132,20 @@ func (l *lastStatement) keep(conn *backend.Conn) (err error) {
 	return err
 }
 
-// supply puts into the conn what the statement reads of the one before.
+// isOpaque reports whether a statement may read what its text doesn't show.
+func (s *session) isOpaque(plan *router.Plan) bool { return s.commands != nil && plan.Opaque }
+
+// supply puts into the conn what the statement reads of the one before, or may read where nobody sees it: what
+// another session left there it must never find.
 func (s *session) supply(t *try) error {
-	if t.plan.Needs&router.LastInsertID == 0 {
+	opaque := s.isOpaque(t.plan)
+	if opaque && t.plan.Pin != "" && s.last.strange && !s.last.knows(router.RowCount, t.same) {
+		if err := t.conn.ClearCounts(); err != nil {
+			return err
+		}
+		s.last.strange, s.last.spoiled = false, true
+	}
+	if t.plan.Needs&router.LastInsertID == 0 && !opaque {
 		return nil
 	}
 	if s.last.insertIDPending {
@@ -143,11 +156,19 @@ func (s *session) supply(t *try) error {
 			return err
 		}
 	}
-	if s.last.insertID == unknownID {
+	id := s.last.insertID
+	switch {
+	case id != unknownID:
+	case t.plan.Needs&router.LastInsertID != 0:
 		return wire.Errorf(wire.CodeNotSupported, "LAST_INSERT_ID() is not known any more: the connection that had it was lost")
+	default:
+		id = "0" // as on the new connection that its client would have
+	}
+	if t.conn.HasInsertID(id) {
+		return nil
 	}
 	s.last.spoiled = true
-	return t.conn.SetLastInsertID(s.last.insertID)
+	return t.conn.SetLastInsertID(id)
 }
 
 // learnInsertID asks the conn for LAST_INSERT_ID(). A reply tells an id that the client gave itself as well as one

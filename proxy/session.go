@@ -71,11 +71,12 @@ type session struct {
 	idleLimit atomic.Int64
 
 	// mu guards what the watcher, KILL and the admin page read
-	mu     sync.Mutex
-	user   *User
-	flight flight
-	shown  shown
-	ending *wire.Error // why the session has to end, when it isn't the client's wish
+	mu      sync.Mutex
+	user    *User
+	flight  flight
+	flights uint64 // how many there were
+	shown   shown
+	ending  *wire.Error // why the session has to end, when it isn't the client's wish
 }
 
 // shown is what others may see of a session.
@@ -471,7 +472,9 @@ func (s *session) query(r *wire.Request) error {
 // plan is the router's view of a request's text.
 func (s *session) plan(r *wire.Request) *router.Plan {
 	if r.Long() {
-		return longPlan(r.SQL, s.batch())
+		p := longPlan(r.SQL, s.batch())
+		p.Opaque, p.SetsInsertID = s.commands != nil, s.commands != nil
+		return p
 	}
 	return s.world.router.Plan(r.SQL, s.readFacts(), &s.scan)
 }

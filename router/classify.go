@@ -153,6 +153,7 @@ func (p *Plan) absorb(q *Plan) {
 	}
 	p.Unpin = ""
 	p.Needs |= q.Needs
+	p.Opaque = p.Opaque || q.Opaque
 	p.SetsInsertID = p.SetsInsertID || q.SetsInsertID
 }
 
@@ -171,7 +172,7 @@ func (r *Router) prove(d dialect, p *Plan, sql []byte, f *Facts, t *pass) {
 		d.unread(p)
 		return
 	}
-	p.Tables, p.calls = found.tables, found.asked
+	p.Tables, p.calls, p.Opaque = found.tables, found.asked, false
 	if found.unknown != "" {
 		if len(found.asked) > 0 {
 			pure := *p

@@ -23,6 +23,8 @@ type dialect interface {
 	isDataWord(word string) bool
 	// mayChangeSession searches the bytes themselves for what changes a session, wherever quotes may stand.
 	mayChangeSession(sql []byte, mode Mode) bool
+	// lastValues searches the bytes for what reads the values of the last statement.
+	lastValues(sql []byte, mode Mode) Value
 	// changesSession reads through a long text and looks for anything but data.
 	changesSession(sql []byte, mode Mode) bool
 	// flag tells the dialects' plans apart in the cache.

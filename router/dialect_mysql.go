@@ -26,12 +26,13 @@ func (d mysqlDialect) parse(sql []byte, mode Mode, limit int) findings {
 
 func (mysqlDialect) called(p *Plan) { p.pin(PinCall) }
 
-func (mysqlDialect) unread(*Plan) {}
+func (mysqlDialect) unread(p *Plan) { p.Opaque = true }
 
 func (mysqlDialect) adjust(p *Plan, f *Facts) {
 	if f.Mode&Serializable != 0 && (p.Kind == KindBegin || p.Kind == KindBeginReadOnly) {
 		p.Kind = KindBeginReadWrite // its reads lock
 	}
+	p.Opaque = p.Opaque || hides(p.Pin)
 	if p.Class != ClassRead {
 		return
 	}
@@ -62,7 +63,19 @@ func (mysqlDialect) mayChangeSession(sql []byte, mode Mode) bool {
 	if bytes.IndexByte(sql, '@') >= 0 || mode&MultiStatements != 0 && bytes.IndexByte(sql, ';') >= 0 {
 		return true
 	}
-	return containsAny(sql, "_lock", "last_insert_id", "nextval", "setval", "value for")
+	return containsAny(sql, "_lock", "last_insert_id", "nextval", "setval", "value for", "row_count", "found_rows")
+}
+
+func (mysqlDialect) lastValues(sql []byte, mode Mode) (needs Value) {
+	if mode&MultiStatements != 0 && bytes.IndexByte(sql, ';') >= 0 {
+		return 0 // of the statement before it in the text, most likely
+	}
+	for name, e := range functionEffects {
+		if e.needs&(LastInsertID|RowCount|FoundRows) != 0 && containsAny(sql, name) {
+			needs |= e.needs
+		}
+	}
+	return needs
 }
 
 // changesSession looks for a user variable, a second statement, a function with an effect, an executed comment.

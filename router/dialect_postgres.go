@@ -68,6 +68,8 @@ func (postgresDialect) mayChangeSession(sql []byte, _ Mode) bool {
 		containsAny(sql, "advisory", "set_config", "setseed", "currval", "lastval", "temp", "pg_settings", "backup", "origin", "slot")
 }
 
+func (postgresDialect) lastValues([]byte, Mode) Value { return 0 }
+
 // changesSession looks for a second statement, a function with an effect, a temporary table.
 func (postgresDialect) changesSession(sql []byte, mode Mode) bool {
 	l := newPgLexer(sql, mode)

@@ -69,7 +69,7 @@ func containsAny(sql []byte, names ...string) bool {
 
 // unreadable plans a text that can't be read with certainty. Its plan shows the first word alone: what
 // looks like a name may be a piece of a literal.
-func (r *Router) unreadable(d dialect, s *Scan, how doubt) *Plan {
+func (r *Router) unreadable(d dialect, s *Scan, how doubt, needs Value) *Plan {
 	flag := keyDoubtData
 	if how == doubtAnything {
 		flag = keyDoubtAnything
@@ -78,7 +78,7 @@ func (r *Router) unreadable(d dialect, s *Scan, how doubt) *Plan {
 	s.Normalized = append(append(s.Normalized[:0], firstWord(s.Normalized)...), " (not shown)"...)
 	s.key = append(append(s.key[:0], s.Normalized...), flag|d.flag())
 	if p := r.plans.get(s.key); p != nil {
-		return p
+		return p.needing(needs)
 	}
 	p := &Plan{Rule: ruleCantRead, Statements: 1, Kill: Kill{Literal: -1}, key: string(s.key)}
 	p.Text = p.key[:len(s.Normalized)]
@@ -89,7 +89,17 @@ func (r *Router) unreadable(d dialect, s *Scan, how doubt) *Plan {
 	d.unread(p)
 	r.plans.unparsed.Add(1)
 	r.plans.put(p)
-	return p
+	return p.needing(needs)
+}
+
+// needing is a plan that reads those values of the last statement as well.
+func (p *Plan) needing(needs Value) *Plan {
+	if needs == 0 {
+		return p
+	}
+	more := *p
+	more.Needs |= needs
+	return &more
 }
 
 // longPlan plans a text whose normalised form is too long to be kept: by its first word, and by a
@@ -103,6 +113,7 @@ func longPlan(d dialect, t *pass, sql []byte, mode Mode) *Plan {
 	if !d.isDataWord(word) || d.changesSession(sql, mode) {
 		p.Pin = PinUnknown
 	}
+	p.Needs = d.lastValues(sql, mode)
 	d.unread(p)
 	return p
 }

@@ -81,6 +81,7 @@ var variableNeeds = map[string]Value{
 
 // effects adds to the plan what the statement's functions and variables do.
 func effects(s stmt, p *Plan) {
+	_, p.Opaque = expressions(s) // until the parser knows better
 	for i, t := range s {
 		switch {
 		case t.kind == tokSysVar:
@@ -123,6 +124,7 @@ func (p *Plan) apply(e effect) {
 // pin adds a reason to pin. Of two the one is kept that lasts longer; two that end at different times
 // become one that doesn't end.
 func (p *Plan) pin(reason string) {
+	p.Opaque = p.Opaque || hides(reason)
 	switch {
 	case p.Pin == "" || p.Pin == reason || p.Pin == PinDiagnostic:
 		p.Pin = reason
@@ -133,6 +135,9 @@ func (p *Plan) pin(reason string) {
 		p.Pin = PinUnknown
 	}
 }
+
+// hides reports whether what is pinned for does what its text doesn't show.
+func hides(pin string) bool { return pin == PinCall || pin == PinUnknown || pin == PinPrepare }
 
 // lasts reports whether no statement ends a pin.
 func lasts(pin string) bool {

@@ -92,6 +92,9 @@ type Plan struct {
 	Bare []Value
 	// BareNames are the names of those columns: the alias, or the expression with its spacing normalised.
 	BareNames []string
+	// Opaque is set when the statement may read, or set, such values where its text doesn't show it: a routine, a
+	// statement prepared by SQL, a text that can't be read (MySQL).
+	Opaque bool
 	// SetsInsertID: LAST_INSERT_ID(expr) with an argument, anywhere, or SET last_insert_id.
 	SetsInsertID bool
 

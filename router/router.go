@@ -99,7 +99,7 @@ func (r *Router) Plan(sql []byte, f *Facts, s *Scan) *Plan {
 	d := r.dialectOf(f.Flavor)
 	t := d.scan(sql, f.Mode, s, r.maxParse)
 	if how := doubts(d, &t, sql, f.Mode); how != readable {
-		return r.unreadable(d, s, how)
+		return r.unreadable(d, s, how, d.lastValues(sql, f.Mode))
 	}
 	if t.tooLong {
 		return longPlan(d, &t, sql, f.Mode)

@@ -141,6 +141,16 @@ func (c *Conn) CloseStatement(s *wire.Statement) error { return c.commands().Clo
 // KnownInsertID is the conn's own.
 func (c *Conn) KnownInsertID() string { return c.commands().KnownInsertID() }
 
+// HasInsertID is the conn's own.
+func (c *Conn) HasInsertID(v string) bool { return c.commands().HasInsertID(v) }
+
+// ClearCounts is the conn's own.
+func (c *Conn) ClearCounts() error {
+	c.Start(false)
+	defer c.started.Store(0)
+	return c.commands().ClearCounts()
+}
+
 // Warnings are the conn's own.
 func (c *Conn) Warnings() ([][]string, error) {
 	c.Start(false)

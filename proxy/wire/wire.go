@@ -185,8 +185,12 @@ type CommandConn interface {
 	// LastInsertID asks what the conn's last generated id is, decimal, and SetLastInsertID sets it.
 	LastInsertID() (string, error)
 	SetLastInsertID(v string) error
-	// KnownInsertID is what it was when it was last asked for or set.
+	// KnownInsertID is what it was when it was last asked for or set. HasInsertID reports whether it is v beyond
+	// doubt, unless a reply has told of another since.
 	KnownInsertID() string
+	HasInsertID(v string) bool
+	// ClearCounts makes ROW_COUNT() and FOUND_ROWS() those of no session.
+	ClearCounts() error
 	// TakeTrackers tells the client's side which trackers it has just set on the conn, by name, and puts the
 	// conn's own back (session_track_*).
 	TakeTrackers(c Client, names []string) error

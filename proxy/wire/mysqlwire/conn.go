@@ -33,6 +33,7 @@ type Conn struct {
 
 	idle     time.Duration // wait_timeout of a new session
 	insertID string        // LAST_INSERT_ID() as last asked for or set
+	idStale  bool          // a statement failed since, and may have generated one
 	identity []string      // user and role of a new session, see identitySQL
 
 	collationUnknown bool // SET NAMES was reported, which leaves the collation out
@@ -263,7 +264,7 @@ func (c *Conn) Reset(deadline time.Time) error {
 		return errors.New("a conn keeps the role that its session took")
 	}
 	c.state, c.collationUnknown = c.base.WithDatabase(c.state.Database()), false
-	c.tx, c.nextTx, c.locked, c.insertID = wire.TxIdle, false, false, "0"
+	c.tx, c.nextTx, c.locked, c.insertID, c.idStale = wire.TxIdle, false, false, "0", false
 	return nil
 }
 
@@ -290,19 +291,28 @@ func (c *Conn) LastInsertID() (string, error) {
 	if err != nil || len(rows) != 1 {
 		return "", err
 	}
-	c.insertID = rows[0][0]
+	c.insertID, c.idStale = rows[0][0], false
 	return c.insertID, nil
 }
 
 // KnownInsertID implements wire.Conn.
 func (c *Conn) KnownInsertID() string { return c.insertID }
 
+// HasInsertID implements wire.CommandConn.
+func (c *Conn) HasInsertID(v string) bool { return c.insertID == v && !c.idStale }
+
+// ClearCounts implements wire.CommandConn.
+func (c *Conn) ClearCounts() error {
+	_, err := c.query("SELECT 1 LIMIT 0")
+	return err
+}
+
 // SetLastInsertID makes LAST_INSERT_ID() return a value, decimal, on this conn.
 func (c *Conn) SetLastInsertID(v string) error {
 	if strings.Trim(v, "0123456789") != "" {
 		return malformed("insert id")
 	}
-	c.insertID = v
+	c.insertID, c.idStale = v, false
 	return c.exec("SET last_insert_id=" + v)
 }
 

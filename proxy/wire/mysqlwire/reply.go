@@ -138,7 +138,7 @@ func (r *relay) result() error {
 // statement can be sent to the primary.
 func (r *relay) fail(p []byte) error {
 	r.out.Err = ParseErr(p)
-	r.conn.tx = wire.TxUnknown
+	r.conn.tx, r.conn.idStale = wire.TxUnknown, true
 	r.out.HasRows = false
 	if r.out.Replied && r.conn.readOnly && r.out.Err.Condition().RefusesWrites() && r.to.out.Rewind(r.mark) {
 		r.to.seq, r.out.Replied = r.seq, false
