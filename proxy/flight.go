@@ -19,12 +19,18 @@ type flight struct {
 	conn   *backend.Conn // nil: none
 	target backend.Target
 	since  time.Time
+	number uint64 // of the session's flights, from 1
 	reason cancelReason
+	// left is whether nobody waits for the reply: a server that doesn't obey is left soon after.
+	left bool
 	// deadline is when the reply must have ended; zero: it has time.
 	deadline time.Time
-	// stopped is closed when a cancel under way has ended, whatever it did; nil: none was asked for. landed is
+	// stopped is closed when the last cancel has ended, whatever it did; nil: none was asked for. landed is
 	// closed when the reply ended, so that a cancel that hasn't begun is given up.
 	stopped, landed chan struct{}
+	// cancels is how many were begun. Once the last one has ended, another may follow at the time again.
+	cancels int
+	again   time.Time
 }
 
 // cancelReason is why Leat stopped a statement.
@@ -46,7 +52,8 @@ func (s *session) takeOff(conn *backend.Conn, plan *router.Plan, mayMove bool) e
 		return errEnded
 	}
 	conn.Start(mayMove)
-	s.flight = flight{conn: conn, target: conn.Target(), since: time.Now()}
+	s.flights++
+	s.flight = flight{conn: conn, target: conn.Target(), since: time.Now(), number: s.flights}
 	s.shown.digest = plan.Digest
 	return nil
 }
@@ -70,31 +77,58 @@ func (s *session) land() cancelReason {
 	return f.reason
 }
 
-// cancelFlight asks the server to stop what the session runs. It returns at once; false means that
-// nothing runs, or that it is being stopped already.
-func (s *session) cancelFlight(reason cancelReason) bool {
+// anyFlight stands for whatever a session runs.
+const anyFlight = 0
+
+// cancelFlight asks the server to stop what the session runs, if it is still the flight of that number. It returns
+// at once; false means that nothing of that runs. A cancel that did nothing, since the server refused it or the
+// statement doesn't obey, is tried again when it is asked for again.
+func (s *session) cancelFlight(number uint64, reason cancelReason) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.flight.conn == nil || s.flight.stopped != nil {
+	f := &s.flight
+	if f.conn == nil || number != anyFlight && number != f.number {
 		return false
 	}
-	s.flight.reason = reason
-	done, landed := make(chan struct{}), make(chan struct{})
-	s.flight.stopped, s.flight.landed = done, landed
-	target := s.flight.target
-	go func() {
-		defer close(done)
-		s.server.cancel(target, landed)
-		if reason == cancelGone { // nobody waits for the reply: a server that doesn't obey is left
-			s.mu.Lock()
-			defer s.mu.Unlock()
-			if s.flight.stopped == done {
-				s.flight.endBy(time.Now().Add(cancelTimeoutAfter))
-			}
-		}
-	}()
+	now := time.Now()
+	if f.left = f.left || reason == cancelGone; f.left {
+		f.endBy(now.Add(2 * cancelTimeoutAfter)) // should no cancel get its turn
+	}
+	if f.stopped != nil && (f.again.IsZero() || now.Before(f.again)) {
+		return true // by the one under way, or lately
+	}
+	f.reason = reason
+	f.cancels++
+	f.again = time.Time{}
+	if f.landed == nil {
+		f.landed = make(chan struct{})
+	}
+	f.stopped = make(chan struct{})
+	go s.runCancel(f.target, f.stopped, f.landed)
 	return true
 }
+
+// runCancel runs one cancel of a flight.
+func (s *session) runCancel(target backend.Target, done, landed chan struct{}) {
+	defer close(done)
+	s.server.cancel(target, landed)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	f := &s.flight
+	if f.stopped != done { // it has landed
+		return
+	}
+	f.again = time.Now().Add(cancelPace << min(f.cancels-1, maxCancelPace))
+	if f.left {
+		f.endBy(time.Now().Add(cancelTimeoutAfter))
+	}
+}
+
+// Cancels of one statement are apart by cancelPace, and twice as long each time: up to 32 s.
+const (
+	cancelPace    = time.Second
+	maxCancelPace = 5
+)
 
 // endBy breaks the request off at a time, unless it is to end before. It is called with the session's mu held,
 // so that the deadline is lifted when the request lands.
@@ -165,7 +199,7 @@ func (s *Server) cancelFor(r *wire.CancelRequest) {
 	if ss == nil || len(r.Key) != shortKey && len(r.Key) != len(ss.key) || subtle.ConstantTimeCompare(r.Key, ss.key[:len(r.Key)]) != 1 {
 		return
 	}
-	if !ss.cancelFlight(cancelKill) {
+	if !ss.cancelFlight(anyFlight, cancelKill) {
 		ss.wait.stop()
 	}
 }
@@ -183,10 +217,11 @@ func (s *session) killedSelf(query bool) *wire.Error {
 
 // killed stops the session's statement, and unless query the session itself.
 func (s *session) killed(query bool) {
-	s.cancelFlight(cancelKill)
 	if query {
+		s.cancelFlight(anyFlight, cancelKill)
 		return
 	}
+	s.cancelFlight(anyFlight, cancelGone)
 	s.mu.Lock()
 	if s.ending == nil {
 		s.ending = wire.Errorf(wire.CodeCancelled, "Connection was killed")
@@ -256,12 +291,12 @@ func (s *session) watch(now time.Time, cfg *Config) {
 		case s.client.Stalled(now) > writeTimeout:
 			s.client.Close()
 		case s.client.Gone():
-			s.cancelFlight(cancelGone)
+			s.cancelFlight(anyFlight, cancelGone)
 			s.cancel() // if it waits for a conn
-		case cfg.QueryTimeout > 0 && f.conn != nil && now.Sub(f.since) > cfg.QueryTimeout:
-			s.cancelFlight(cancelTimeout)
-		case cfg.TxTimeout > 0 && !txSince.IsZero() && now.Sub(txSince) > cfg.TxTimeout:
-			s.cancelFlight(cancelTimeout)
+		case f.conn == nil:
+		case cfg.QueryTimeout > 0 && now.Sub(f.since) > cfg.QueryTimeout,
+			cfg.TxTimeout > 0 && !txSince.IsZero() && now.Sub(txSince) > cfg.TxTimeout:
+			s.cancelFlight(f.number, cancelTimeout)
 		}
 		return
 	}

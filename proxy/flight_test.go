@@ -7,6 +7,7 @@ import (
 	"errors"
 	"io"
 	"log/slog"
+	"slices"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -104,7 +105,7 @@ func TestCutBreaksOffTheRequest(t *testing.T) {
 		if err := s.takeOff(conn, aRead, false); err != nil {
 			t.Fatal(err)
 		}
-		s.cancelFlight(cancelGone)
+		s.cancelFlight(anyFlight, cancelGone)
 		s.cut()
 		synctest.Wait() // the cancel has put a later deadline, or not
 		if got := conn.Conn.(*stubConn).until(); got.IsZero() || got.After(time.Now()) {
@@ -135,7 +136,7 @@ func TestLateCancelLeavesNoDeadline(t *testing.T) {
 		if err := s.takeOff(conn, aRead, false); err != nil {
 			t.Fatal(err)
 		}
-		s.cancelFlight(cancelGone)
+		s.cancelFlight(anyFlight, cancelGone)
 		s.land()
 		if got := conn.Conn.(*stubConn).until(); !got.IsZero() {
 			t.Errorf("the conn has until %v, want no bound", got)
@@ -149,11 +150,66 @@ func TestCancelOfAGoneClientIsBounded(t *testing.T) {
 		if err := s.takeOff(conn, aRead, false); err != nil {
 			t.Fatal(err)
 		}
-		s.cancelFlight(cancelGone)
+		s.cancelFlight(anyFlight, cancelGone)
 		synctest.Wait()
 		if got, want := conn.Conn.(*stubConn).until(), time.Now().Add(cancelTimeoutAfter); !got.Equal(want) {
 			t.Errorf("the conn has until %v, want %v", got, want)
 		}
 		s.land()
+	})
+}
+
+// A cancel that the server refused is tried again, not too often, and a KILL of the client ends the request all the same.
+func TestFailedCancelIsTriedAgain(t *testing.T) {
+	inFlight(t, func(t *testing.T, s *session, conn *backend.Conn) {
+		var cancels []time.Duration
+		start := time.Now()
+		if err := s.takeOff(conn, aRead, false); err != nil {
+			t.Fatal(err)
+		}
+		for range 400 {
+			before := s.server.counters.cancels.Load()
+			s.cancelFlight(s.flight.number, cancelTimeout)
+			synctest.Wait()
+			if s.server.counters.cancels.Load() > before {
+				cancels = append(cancels, time.Since(start))
+			}
+			time.Sleep(100 * time.Millisecond)
+		}
+		want := []time.Duration{0, time.Second, 3 * time.Second, 7 * time.Second, 15 * time.Second, 31 * time.Second}
+		if !slices.Equal(cancels, want) {
+			t.Errorf("it was cancelled after %v, want %v", cancels, want)
+		}
+		if got := conn.Conn.(*stubConn).until(); !got.IsZero() {
+			t.Errorf("the conn has until %v, want no bound", got)
+		}
+		s.killed(false)
+		synctest.Wait()
+		if got, limit := conn.Conn.(*stubConn).until(), time.Now().Add(2*cancelTimeoutAfter); got.IsZero() || got.After(limit) {
+			t.Errorf("the client was killed, and the conn has until %v, want %v at most", got, limit)
+		}
+		s.land()
+	})
+}
+
+// A time-out that was judged of one request never hits the next.
+func TestCancelOfAnEarlierFlight(t *testing.T) {
+	inFlight(t, func(t *testing.T, s *session, conn *backend.Conn) {
+		var seen uint64
+		for range 2 {
+			if err := s.takeOff(conn, aRead, false); err != nil {
+				t.Fatal(err)
+			}
+			if seen != 0 && s.cancelFlight(seen, cancelTimeout) {
+				t.Error("a cancel of the request before hit this one")
+			}
+			seen = s.flight.number
+			if reason := s.land(); reason != notCancelled {
+				t.Errorf("cancelled for %v", reason)
+			}
+		}
+		if s.cancelFlight(seen, cancelTimeout) {
+			t.Error("a request was cancelled that has landed")
+		}
 	})
 }
