@@ -395,13 +395,21 @@ func goesAway(e *wire.ServerError) bool {
 var errQueryTimeout = wire.Errorf(wire.CodeQueryTimeout, "Query execution was interrupted, maximum statement execution time exceeded")
 
 // inOwnWords replaces a server's error that a direct connection wouldn't get: of a statement that Leat itself
-// stopped, and of a write in a READ ONLY transaction, which a replica refuses for being one.
+// stopped, and of a write in a READ ONLY transaction, which a replica refuses for being one. One that ends a
+// connection of PostgreSQL's is the server's: a client that had nothing there but a transaction keeps its own.
 func (s *session) inOwnWords(t *try, e *wire.ServerError) error {
 	switch {
 	case t.reason == cancelTimeout:
 		return errQueryTimeout
 	case s.tx == wire.TxReadOnly && t.held && t.role == wire.Replica && e.Condition().RefusesWrites():
 		return &wire.Error{Code: wire.CodeReadOnlyTx, Message: s.readOnlyText()}
+	case s.dialect != shard.Postgres || e.Condition() != wire.GoingAway || s.lost == lostState:
+	case mayHalfWork(t.plan):
+		return wire.Errorf(wire.CodeUnknownOutcome, "Server %s closed the connection (%s): how much of the statement took effect is unknown, look before you run it again", t.server, e.Message)
+	case s.lost == lostTx:
+		return wire.Errorf(wire.CodeServerGone, "Server %s closed the connection (%s): the transaction was rolled back, run it again", t.server, e.Message)
+	default:
+		return wire.Errorf(wire.CodeServerGone, "Server %s closed the connection (%s): the statement was rolled back, run it again", t.server, e.Message)
 	}
 	return e
 }
