@@ -30,7 +30,7 @@ type failing struct {
 }
 
 // harmed are the servers of tests that harm them, which are repaired from one to the next.
-var harmed = map[localdb.Flavor]*sharedTopology{localdb.MySQL: {}, localdb.MariaDB: {}}
+var harmed = map[localdb.Flavor]*sharedTopology{localdb.MySQL: {}, localdb.MariaDB: {}, localdb.Postgres: {}, localdb.Postgres18: {}}
 
 // failureSQL makes a database with a table that has an empty row, and one of 1000 rows.
 const failureSQL = "DROP DATABASE IF EXISTS failure; CREATE DATABASE failure; USE failure; " +

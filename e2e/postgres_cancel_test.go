@@ -23,7 +23,7 @@ func init() {
 }
 
 // cancelRaces has A's statements cancelled as they end, while B and C use the same conn: LEAT_CANCELS times
-// (default 500).
+// (default 150).
 func cancelRaces(ctx context.Context, t *testing.T, flavor localdb.Flavor) {
 	base := newPgStage(ctx, t, flavor)
 	s := base.before(startLeat(ctx, t, base.top, leatOptions{PoolSize: 1}))
@@ -52,7 +52,7 @@ func cancelRaces(ctx context.Context, t *testing.T, flavor localdb.Flavor) {
 		})
 	}
 	cancelled := 0
-	races := int(envNumber("LEAT_CANCELS", 500))
+	races := int(envNumber("LEAT_CANCELS", 150))
 	for n := range races {
 		sent := make(chan error, 1)
 		query := []string{"SELECT pg_sleep(0.001), " + strconv.Itoa(n), "SELECT pg_sleep(0.001), " + strconv.Itoa(n) + " FROM t WHERE id = 1 FOR UPDATE"}[n%2]

@@ -49,14 +49,15 @@ func faultNamed(name string) *fault {
 // soak is the servers and the Leat that the clients use.
 type soak struct {
 	*testing.T
-	ctx    context.Context
-	top    *localdb.Topology
-	leat   *leat
-	ledger *ledger
-	began  time.Time
-	before resources
-	round  int
-	slow   atomic.Bool // the clients hold back
+	ctx     context.Context
+	top     *localdb.Topology
+	leat    *leat
+	dialect *soakDialect
+	ledger  *ledger
+	began   time.Time
+	before  resources
+	round   int
+	slow    atomic.Bool // the clients hold back
 }
 
 func (s *soak) replica() *localdb.Server {
@@ -179,11 +180,13 @@ func (s *soak) pausePrimary() {
 // clientsVanish: clients that close their connection in a statement leave nothing behind, be it a read, a
 // write, or a transaction with a lock that others wait for.
 func (s *soak) clientsVanish() {
-	const marker = "SLEEP(45)"
+	marker := s.dialect.sleep
 	ctx, cancel := context.WithCancel(s.ctx)
-	db := s.leat.DB("soak")
+	db, err := s.dialect.open(s.leat, 0)
+	must(s.T, err)
+	defer db.Close()
 	lock := fmt.Sprintf("SELECT * FROM soak WHERE id = %d FOR UPDATE", soakID(0, 0))
-	for _, script := range [][]string{{"SELECT " + marker}, {"DO " + marker}, {"BEGIN", lock, "SELECT " + marker}} {
+	for _, script := range [][]string{{"SELECT " + marker}, {s.dialect.sleepWriting}, {"BEGIN", lock, "SELECT " + marker}} {
 		conn, err := db.Conn(ctx)
 		must(s.T, err)
 		last := len(script) - 1
@@ -207,7 +210,7 @@ func (s *soak) atWork(text, want string) {
 	eventually(s.ctx, s.T, "statements at work", func() error {
 		sum := 0
 		for _, srv := range s.top.Servers {
-			n, err := srv.Value(s.ctx, "SELECT COUNT(*) FROM information_schema.processlist WHERE user = '"+localdb.AppUser+"' AND info LIKE '%"+text+"%'")
+			n, err := srv.Value(s.ctx, fmt.Sprintf(s.dialect.running, text))
 			if err != nil {
 				return err
 			}

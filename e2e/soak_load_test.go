@@ -12,8 +12,6 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
-
-	"github.com/go-sql-driver/mysql"
 )
 
 const (
@@ -51,21 +49,22 @@ func (l *ledger) note(kind string, err error) {
 	defer l.mu.Unlock()
 	l.done[kind]++
 	if err != nil {
+
 		l.errors[fmt.Sprintf("%s: %s: %s", *l.phase.Load(), kind, shortError(err))]++
 	}
 }
 
 // shortError is an error without the addresses and times in it.
 func shortError(err error) string {
-	var refused *mysql.MySQLError
-	if !errors.As(err, &refused) {
+	code, message := errorCode(err)
+	if code == "" {
 		return "connection: " + err.Error()
 	}
-	text, _, _ := strings.Cut(refused.Message, ":")
+	text, _, _ := strings.Cut(message, ":")
 	if i := strings.Index(text, "127.0.0.1"); i >= 0 {
 		text = text[:i]
 	}
-	return fmt.Sprintf("%d %.60s", refused.Number, text)
+	return fmt.Sprintf("%s %.60s", code, text)
 }
 
 // violation notes what must never be.
@@ -79,26 +78,27 @@ func (l *ledger) violation(format string, args ...any) {
 
 // soakClient is one client connection, with the rows that it alone writes.
 type soakClient struct {
-	ledger *ledger
-	owner  int
-	conn   *sql.Conn
-	random *rand.Rand
-	next   int64 // the n of the next write
+	ledger  *ledger
+	dialect *soakDialect
+	owner   int
+	conn    *sql.Conn
+	random  *rand.Rand
+	next    int64 // the n of the next write
 	// acked is each row's last acknowledged n; maybe are later ones whose outcome is unknown.
 	acked [soakRows]int64
 	maybe [soakRows]map[int64]bool
 }
 
-func newSoakClient(ctx context.Context, l *ledger, db *sql.DB, owner int) (*soakClient, error) {
+func newSoakClient(ctx context.Context, d *soakDialect, l *ledger, db *sql.DB, owner int) (*soakClient, error) {
 	conn, err := db.Conn(ctx)
 	if err != nil {
 		return nil, err
 	}
-	c := &soakClient{ledger: l, owner: owner, conn: conn, random: rand.New(rand.NewPCG(1, uint64(owner))), next: 2}
+	c := &soakClient{ledger: l, dialect: d, owner: owner, conn: conn, random: rand.New(rand.NewPCG(1, uint64(owner))), next: 2}
 	for i := range c.acked {
 		c.acked[i], c.maybe[i] = 1, map[int64]bool{}
 		row := newSoakRow(c.owner, i, 1)
-		_, err := conn.ExecContext(ctx, "INSERT INTO soak VALUES (?, ?, ?, ?, ?)", row.id, row.owner, row.n, row.payload, row.sum)
+		_, err := conn.ExecContext(ctx, d.bind("INSERT INTO soak VALUES (?, ?, ?, ?, ?)"), row.id, row.owner, row.n, row.payload, row.sum)
 		if err != nil {
 			conn.Close()
 			return nil, err
@@ -171,7 +171,7 @@ func (c *soakClient) read(kind, where string, args ...any) ([]soakRow, bool) {
 }
 
 func (c *soakClient) query(where string, args ...any) (all []soakRow, err error) {
-	rows, err := c.conn.QueryContext(context.Background(), soakSelect+where, args...)
+	rows, err := c.conn.QueryContext(context.Background(), c.dialect.bind(soakSelect+where), args...)
 	if err != nil {
 		return nil, err
 	}
@@ -247,7 +247,7 @@ func (c *soakClient) turn() int64 {
 
 func (c *soakClient) update(i int, n int64) error {
 	row := newSoakRow(c.owner, i, n)
-	res, err := c.conn.ExecContext(context.Background(), soakUpdate, row.n, row.payload, row.sum, row.id, row.n)
+	res, err := c.conn.ExecContext(context.Background(), c.dialect.bind(soakUpdate), row.n, row.payload, row.sum, row.id, row.n)
 	if err != nil {
 		return err
 	}
