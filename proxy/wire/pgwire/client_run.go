@@ -31,6 +31,9 @@ type step struct {
 	name, nameEnd int
 	// stmt is the statement that is named: of a Parse the new one, nil where there is none of that name.
 	stmt *stmt
+	// entry is what the conn that serves the Run has of stmt, and refused is why it can't be used there.
+	entry   *serverStmt
+	refused *wire.ServerError
 	// prev is the statement that had the name before a Parse or a Close.
 	prev *stmt
 	// err is why the message is to fail; nil where that is the server's to say.

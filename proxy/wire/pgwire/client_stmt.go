@@ -13,6 +13,8 @@ type stmt struct {
 	// parsed is the state that it was prepared in, and meaning what of that its meaning depends on.
 	parsed  *wire.State
 	meaning string
+	// form is that of its rows when the client prepared it.
+	form uint64
 	// long is set for one whose text was streamed and isn't held: it is on one conn only.
 	long bool
 }

@@ -36,6 +36,7 @@ type Conn struct {
 	broken error
 
 	exchanges uint64 // requests served so far
+	described uint64 // the form of the rows that the last question of Leat's own has
 	stmts     serverStmts
 	sender    sender // reused by each request, as are the others
 	relay     relay
@@ -323,7 +324,7 @@ func (c *Conn) readQuery(columns int) (row []*string, err error) {
 }
 
 func (c *Conn) readReply(columns int) (row []*string, refused *wire.ServerError, err error) {
-	c.stmts.unnamed = nil
+	c.stmts.unnamed, c.described = nil, 0
 	if err := c.in.Ask(&c.out.Writer); err != nil {
 		return nil, nil, err
 	}
@@ -340,6 +341,8 @@ func (c *Conn) readReply(columns int) (row []*string, refused *wire.ServerError,
 			}
 		case kind == repDataRow && row == nil && columns > 0:
 			row, err = parseRow(p)
+		case kind == repRowDescription, kind == repNoData:
+			c.described = formOf(kind, p)
 		case kind == repReadyForQuery:
 			c.tx, err = parseReady(p)
 			c.unsynced = false

@@ -149,6 +149,9 @@ func (r *relay) clientName(x *expect) []byte {
 
 // parsed reports whether the client has just prepared the statement that it uses, so that it can't know an old form.
 func (r *relay) parsed(x *expect) bool {
+	if x.hidden {
+		return true
+	}
 	for i := range r.next {
 		if p := &r.conn.sender.expect[i]; p.kind == reqParse && p.given && p.entry == x.entry {
 			return true

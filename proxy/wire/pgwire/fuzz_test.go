@@ -126,21 +126,22 @@ func TestLongRow(t *testing.T) {
 func TestAllocations(t *testing.T) {
 	rows := func(n int) string { return strings.Repeat(row("some value"), n) }
 	tests := []struct {
-		name        string
-		first, send string
-		reply       string
-		max         float64
+		name         string
+		first, ready string
+		send         string
+		reply        string
+		max          float64
 	}{
-		{"query", "", query("select 1"), row("1") + tag("SELECT 1") + ready('I'), 2},
-		{"many rows", "", query("select 1"), rows(2000) + tag("SELECT 2000") + ready('I'), 2},
-		{"named", parse("a", "q") + sync_, bind("a") + execute + sync_, bound + row("1") + tag("SELECT 1") + ready('I'), 2},
-		{"unnamed, the same text", parse("", "q") + sync_, parse("", "q") + bind("") + execute + sync_, parsed + bound + row("1") + tag("SELECT 1") + ready('I'), 2},
+		{"query", "", "", query("select 1"), row("1") + tag("SELECT 1") + ready('I'), 2},
+		{"many rows", "", "", query("select 1"), rows(2000) + tag("SELECT 2000") + ready('I'), 2},
+		{"named", parse("a", "q") + sync_, prepared, bind("a") + execute + sync_, bound + row("1") + tag("SELECT 1") + ready('I'), 2},
+		{"unnamed, the same text", parse("", "q") + sync_, parsed, parse("", "q") + bind("") + execute + sync_, parsed + bound + row("1") + tag("SELECT 1") + ready('I'), 2},
 	}
 	for _, tt := range tests {
 		p := newPair()
 		if tt.first != "" {
 			p.user.in.WriteString(tt.first)
-			p.serve(parsed + ready('I'))
+			p.serve(tt.ready + ready('I'))
 		}
 		var r wire.Request
 		got := testing.AllocsPerRun(100, func() {

@@ -149,6 +149,12 @@ func (r *relay) complete(kind byte, n int) error {
 		if x.stmt != nil {
 			r.conn.stmts.unnamed = x.stmt
 		}
+	case repRowDescription, repNoData:
+		if x.entry != nil && x.kind == describeStatement {
+			if err := r.learnForm(x, kind, n); err != nil {
+				return err
+			}
+		}
 	case repEmptyQuery, repPortalSuspended, repCopyOut, repFunctionCall:
 		r.firm = true
 	}

@@ -40,36 +40,36 @@ func TestRuns(t *testing.T) {
 		{"named, known and closed", []exchangeCase{
 			{send: parse("a", "q") + describe("a") + sync_, asked: "P:leat_0q D:Sleat_0 S", reply: parsed + described + ready('I'), answer: "1 t n Z:I", stmts: "q"},
 			{send: bind("a") + execute + sync_, asked: "B:leat_0 E S", reply: bound + tag("SELECT 0") + ready('I'), answer: "2 C:SELECT_0 Z:I", stmts: "q"},
-			{send: closing("a") + parse("a", "q") + sync_, answer: "3 1 Z:I", stmts: "q"},
-			{send: parse("b", "q") + bind("b") + execute + sync_, asked: "B:leat_0 E S", reply: bound + tag("SELECT 0") + ready('I'), answer: "1 2 C:SELECT_0 Z:I", stmts: "q"},
+			{send: closing("a") + parse("a", "q") + sync_, asked: "D:Sleat_0 S", reply: described + ready('I'), answer: "3 1 Z:I", stmts: "q"},
+			{send: parse("b", "q") + bind("b") + execute + sync_, asked: "D:Sleat_0 B:leat_0 E S", reply: described + bound + tag("SELECT 0") + ready('I'), answer: "1 2 C:SELECT_0 Z:I", stmts: "q"},
 			{send: closing("a") + closing("none") + sync_, asked: "C:Snone S", reply: closed + ready('I'), answer: "3 3 Z:I"},
 			{send: bind("a") + execute + sync_, asked: "B:a E S", reply: failure("26000") + ready('I'), answer: "E:SERRORVERRORC26000Mno Z:I"},
 		}},
 		{"a name is taken", []exchangeCase{
-			{send: parse("a", "q") + sync_, asked: "P:leat_0q S", reply: parsed + ready('I'), answer: "1 Z:I", stmts: "q"},
+			{send: parse("a", "q") + sync_, asked: "P:leat_0q D:Sleat_0 S", reply: prepared + ready('I'), answer: "1 Z:I", stmts: "q"},
 			{
 				send: parse("a", "r") + bind("a") + sync_, asked: "P:r D:Sleat_none S", reply: parsed + failure("26000") + ready('I'), stmts: "q",
 				answer: `E:SERRORVERRORC42P05Mprepared_statement_"a"_already_exists Z:I`,
 			},
 		}},
 		{"a failed Parse leaves no name", []exchangeCase{
-			{send: parse("a", "q") + sync_, asked: "P:leat_0q S", reply: failure("42601") + ready('I'), answer: "E:SERRORVERRORC42601Mno Z:I", stmts: "q"},
-			{send: parse("a", "q") + sync_, asked: "P:leat_1q S", reply: parsed + ready('I'), answer: "1 Z:I", stmts: "q"},
+			{send: parse("a", "q") + sync_, asked: "P:leat_0q D:Sleat_0 S", reply: failure("42601") + ready('I'), answer: "E:SERRORVERRORC42601Mno Z:I", stmts: "q"},
+			{send: parse("a", "q") + sync_, asked: "P:leat_1q D:Sleat_1 S", reply: prepared + ready('I'), answer: "1 Z:I", stmts: "q"},
 		}},
 		{"an error in a pipeline", []exchangeCase{
 			{
-				send: parse("a", "q") + bind("a") + execute + parse("b", "r") + closing("a") + sync_, asked: "P:leat_0q B:leat_0 E P:leat_1r S", stmts: "q r",
-				reply: parsed + bound + row("1") + failure("22012") + ready('E'), answer: "1 2 D:1 E:SERRORVERRORC22012Mno Z:E", tx: wire.TxFailed,
+				send: parse("a", "q") + bind("a") + execute + parse("b", "r") + closing("a") + sync_, asked: "P:leat_0q D:Sleat_0 B:leat_0 E P:leat_1r D:Sleat_1 S", stmts: "q r",
+				reply: prepared + bound + row("1") + failure("22012") + ready('E'), answer: "1 2 D:1 E:SERRORVERRORC22012Mno Z:E", tx: wire.TxFailed,
 			},
 			{send: query("rollback"), asked: "Q:rollback", reply: tag("ROLLBACK") + ready('I'), answer: "C:ROLLBACK Z:I"},
-			{send: parse("b", "r") + bind("a") + sync_, asked: "P:leat_2r B:leat_0 S", reply: parsed + bound + ready('I'), answer: "1 2 Z:I", stmts: "r q"},
+			{send: parse("b", "r") + bind("a") + sync_, asked: "P:leat_2r D:Sleat_2 B:leat_0 S", reply: prepared + bound + ready('I'), answer: "1 2 Z:I", stmts: "r q"},
 		}},
 		{"Flush that only prepares", []exchangeCase{
 			{send: parse("a", "q") + describe("a") + flush, asked: "P:leat_0q D:Sleat_0 S", reply: parsed + described + ready('I'), answer: "1 t n", stmts: "q"},
 			{send: sync_ + bind("a") + execute + sync_, asked: "B:leat_0 E S", reply: bound + tag("SELECT 0") + ready('I'), answer: "Z:I 2 C:SELECT_0 Z:I", stmts: "q"},
 		}},
 		{"Flush that fails", []exchangeCase{
-			{send: parse("a", "q") + flush, asked: "P:leat_0q S", reply: failure("42601") + ready('I'), answer: "E:SERRORVERRORC42601Mno", stmts: "q"},
+			{send: parse("a", "q") + flush, asked: "P:leat_0q D:Sleat_0 S", reply: failure("42601") + ready('I'), answer: "E:SERRORVERRORC42601Mno", stmts: "q"},
 			{send: bind("a") + query("skipped") + sync_ + query("x"), asked: "Q:x", reply: tag("SELECT 0") + ready('I'), answer: "Z:I C:SELECT_0 Z:I"},
 		}},
 		{"Flush that executes", []exchangeCase{
@@ -110,14 +110,14 @@ func TestRuns(t *testing.T) {
 			answer: "1 t E:SERRORVERRORC25006Mno Z:I", stmts: "q",
 		}}},
 		{"prepared before something was created", []exchangeCase{
-			{send: parse("a", "q") + sync_, asked: "P:leat_0q S", reply: parsed + ready('I'), answer: "1 Z:I", stmts: "q"},
+			{send: parse("a", "q") + sync_, asked: "P:leat_0q D:Sleat_0 S", reply: prepared + ready('I'), answer: "1 Z:I", stmts: "q"},
 			{send: query("create temp"), asked: "Q:create_temp", reply: tag("CREATE TABLE") + ready('I'), answer: "C:CREATE_TABLE Z:I"},
 			{send: bind("a") + sync_, asked: "B:leat_0 S", reply: bound + ready('I'), answer: "2 Z:I", stmts: "q"},
-			{send: parse("b", "q") + sync_, asked: "P:leat_1q S", reply: parsed + ready('I'), answer: "1 Z:I", stmts: "q"},
+			{send: parse("b", "q") + sync_, asked: "P:leat_1q D:Sleat_1 S", reply: prepared + ready('I'), answer: "1 Z:I", stmts: "q"},
 			{send: closing("a") + sync_, asked: "C:Sleat_0 S", reply: closed + ready('I'), answer: "3 Z:I"},
 		}},
 		{"an error names the client's statement", []exchangeCase{
-			{send: parse("a", "q") + sync_, asked: "P:leat_0q S", reply: parsed + ready('I'), answer: "1 Z:I", stmts: "q"},
+			{send: parse("a", "q") + sync_, asked: "P:leat_0q D:Sleat_0 S", reply: prepared + ready('I'), answer: "1 Z:I", stmts: "q"},
 			{
 				send: bind("a") + sync_, asked: "B:leat_0 S", reply: string(appendError(nil, severityError, "08P01", `prepared statement "leat_0" requires 1`)) + ready('I'),
 				answer: `E:SERRORVERRORC08P01Mprepared_statement_"a"_requires_1 Z:I`, stmts: "q",
@@ -128,10 +128,10 @@ func TestRuns(t *testing.T) {
 			answer: "3 E:SERRORVERRORC26000Mno S:DateStyleGerman Z:I",
 		}}},
 		{"the statement is lost, and prepared again", []exchangeCase{
-			{send: parse("a", "q") + sync_, asked: "P:leat_0q S", reply: parsed + ready('I'), answer: "1 Z:I", stmts: "q"},
+			{send: parse("a", "q") + sync_, asked: "P:leat_0q D:Sleat_0 S", reply: prepared + ready('I'), answer: "1 Z:I", stmts: "q"},
 			{
-				send: bind("a") + execute + sync_, asked: "B:leat_0 E S P:leat_1q B:leat_1 E S", stmts: "q",
-				reply:  string(appendError(nil, severityError, "26000", `prepared statement "leat_0" does not exist`)) + ready('I') + parsed + bound + tag("SELECT 0") + ready('I'),
+				send: bind("a") + execute + sync_, asked: "B:leat_0 E S P:leat_1q D:Sleat_1 S B:leat_1 E S", stmts: "q",
+				reply:  string(appendError(nil, severityError, "26000", `prepared statement "leat_0" does not exist`)) + ready('I') + prepared + ready('I') + bound + tag("SELECT 0") + ready('I'),
 				answer: "2 C:SELECT_0 Z:I",
 			},
 		}},
@@ -178,9 +178,9 @@ func TestRunElsewhere(t *testing.T) {
 		check(t, "asked", messages(s.take()), asked)
 	}
 	first, firstServer := p.conn, p.server
-	step(first, firstServer, parse("", "u")+parse("a", "q")+sync_, parsed+parsed+ready('I'), "P:u P:leat_0q S")
+	step(first, firstServer, parse("", "u")+parse("a", "q")+sync_, parsed+prepared+ready('I'), "P:u P:leat_0q D:Sleat_0 S")
 	check(t, "answer", messages(p.user.take()), "1 1 Z:I")
-	step(second, other, bind("a")+execute+sync_, parsed+bound+tag("SELECT 0")+ready('I'), "P:leat_0q B:leat_0 E S")
+	step(second, other, bind("a")+execute+sync_, prepared+ready('I')+bound+tag("SELECT 0")+ready('I'), "P:leat_0q D:Sleat_0 S B:leat_0 E S")
 	check(t, "answer", messages(p.user.take()), "2 C:SELECT_0 Z:I")
 	step(second, other, describe("")+bind("")+execute+sync_, parsed+described+bound+tag("SELECT 0")+ready('I'), "P:u D:S B E S")
 	check(t, "answer", messages(p.user.take()), "t n 2 C:SELECT_0 Z:I")
@@ -191,10 +191,10 @@ func TestRunElsewhere(t *testing.T) {
 func TestEviction(t *testing.T) {
 	p := newPair()
 	p.conn.stmts.max = 2
-	for i, want := range []string{"P:leat_0qa S", "P:leat_1qb S", "C:Sleat_0 P:leat_2qc S"} {
+	for i, want := range []string{"P:leat_0qa D:Sleat_0 S", "P:leat_1qb D:Sleat_1 S", "C:Sleat_0 P:leat_2qc D:Sleat_2 S"} {
 		name := string("abc"[i])
 		p.user.in.WriteString(parse(name, "q"+name) + sync_)
-		reply := parsed + ready('I')
+		reply := prepared + ready('I')
 		if i == 2 {
 			reply = closed + reply
 		}
@@ -205,24 +205,65 @@ func TestEviction(t *testing.T) {
 	}
 	p.user.take()
 	// an error before the Close leaves the statement on the server: it is closed later
-	p.user.in.WriteString(bind("b") + bind("a") + sync_)
+	p.user.in.WriteString(bind("b") + parse("d", "qd") + sync_)
 	if _, _, err := p.serve(failure("22P02") + ready('I')); err != nil {
 		t.Fatal(err)
 	}
-	check(t, "asked", messages(p.server.take()), "B:leat_1 C:Sleat_2 P:leat_3qa B:leat_3 S")
+	check(t, "asked", messages(p.server.take()), "B:leat_1 C:Sleat_2 P:leat_3qd D:Sleat_3 S")
 	p.user.in.WriteString(query("x"))
 	if _, _, err := p.serve(closed + tag("SELECT 0") + ready('I')); err != nil {
 		t.Fatal(err)
 	}
 	check(t, "asked", messages(p.server.take()), "C:Sleat_2 Q:x")
 	check(t, "answer", messages(p.user.take()), "E:SERRORVERRORC22P02Mno Z:I C:SELECT_0 Z:I")
+	// one that comes back takes the place of another
+	p.user.in.WriteString(bind("a") + bind("c") + sync_)
+	if _, _, err := p.serve(prepared + ready('I') + prepared + ready('I') + closed + bound + bound + ready('I')); err != nil {
+		t.Fatal(err)
+	}
+	check(t, "asked", messages(p.server.take()), "P:leat_4qa D:Sleat_4 S P:leat_5qc D:Sleat_5 S C:Sleat_1 B:leat_4 B:leat_5 S")
+}
+
+// A client never gets rows of other columns than those that it prepared for.
+func TestForms(t *testing.T) {
+	p := newPair()
+	first, firstServer := p.conn, p.server
+	second := &script{}
+	serve := func(c *Conn, s *script, send, reply, asked, answer string) {
+		t.Helper()
+		p.conn, p.server = c, s
+		p.user.in.WriteString(send)
+		if _, _, err := p.serve(reply); err != nil {
+			t.Fatal(err)
+		}
+		check(t, "asked", messages(s.take()), asked)
+		check(t, "answer", messages(p.user.take()), answer)
+	}
+	const refused = "E:SERRORVERRORC0A000Mcached_plan_must_not_change_result_type Z:I"
+	one, two := columns(23, "x"), columns(25, "x")
+	z := ready('I')
+	other := p.newConn(second)
+	use := bind("a") + execute + sync_
+	serve(first, firstServer, parse("a", "q")+sync_, parsed+one+z, "P:leat_0q D:Sleat_0 S", "1 Z:I")
+	serve(other, second, use, parsed+two+z+failure("26000")+z, "P:leat_0q D:Sleat_0 S D:Sleat_none S", refused)
+	// on a conn that has the new one, and is asked again whether it has
+	serve(other, second, use, parsed+two+z+closed+failure("26000")+z, "P:leat_1q D:Sleat_1 S C:Sleat_0 D:Sleat_none S", refused)
+	// prepared again it is the new one, which the first conn doesn't have
+	serve(other, second, closing("a")+parse("a", "q")+describe("a")+sync_, two+two+z, "D:Sleat_1 D:Sleat_1 S", messages(closed+parsed+two+z))
+	serve(first, firstServer, use, parsed+two+z+closed+bound+tag("SELECT 0")+z, "P:leat_1q D:Sleat_1 S C:Sleat_0 B:leat_1 E S", "2 C:SELECT_0 Z:I")
+	// in a transaction
+	serve(first, firstServer, query("begin"), tag("BEGIN")+ready('T'), "Q:begin", "C:BEGIN Z:T")
+	serve(first, firstServer, parse("b", "r")+describe("b")+sync_, parsed+one+ready('T'), "P:leat_2r D:Sleat_2 S", messages(parsed+one+ready('T')))
+	serve(first, firstServer, query("end"), tag("COMMIT")+z, "Q:end", "C:COMMIT Z:I")
+	serve(other, second, query("begin"), tag("BEGIN")+ready('T'), "Q:begin", "C:BEGIN Z:T")
+	serve(other, second, bind("b")+sync_, failure("42P01")+ready('E')+failure("26000")+ready('E'), "P:leat_2r D:Sleat_2 S D:Sleat_none S", "E:SERRORVERRORC42P01Mno Z:E")
 }
 
 // A statement is prepared in the state that its client prepared it in.
 func TestMeaning(t *testing.T) {
 	p := newPair()
 	p.user.in.WriteString(parse("a", "q") + sync_)
-	p.serve(parsed + ready('I'))
+	p.serve(prepared + ready('I'))
 	p.user.in.WriteString(query("set datestyle to german"))
 	p.serve(setting("DateStyle", "German") + tag("SET") + ready('I'))
 	p.server.take()
@@ -232,10 +273,10 @@ func TestMeaning(t *testing.T) {
 	p.conn.state = state
 	p.user.in.WriteString(bind("a") + execute + sync_)
 	set := row("x") + tag("SELECT 1") + ready('I')
-	if _, _, err := p.serve(set + parsed + ready('I') + set + bound + tag("SELECT 0") + ready('I')); err != nil {
+	if _, _, err := p.serve(set + prepared + ready('I') + set + bound + tag("SELECT 0") + ready('I')); err != nil {
 		t.Fatal(err)
 	}
-	check(t, "asked", messages(second.take()), "Q:SELECT_pg_catalog.set_config('datestyle',_NULL,_false) P:leat_0q S "+
+	check(t, "asked", messages(second.take()), "Q:SELECT_pg_catalog.set_config('datestyle',_NULL,_false) P:leat_0q D:Sleat_0 S "+
 		"Q:SELECT_pg_catalog.set_config('datestyle',_'German',_false) B:leat_0 E S")
 	if got := p.conn.State(); got != state {
 		t.Errorf("the conn is in %q, want %q", got.Key(), state.Key())
@@ -247,7 +288,7 @@ func TestHealing(t *testing.T) {
 	stale := string(endMessage(append([]byte("E\x00\x00\x00\x00SERROR\x00VERROR\x00C0A000\x00Mcached plan must not change result type\x00RRevalidateCachedQuery\x00"), 0), 0))
 	p := newPair()
 	p.user.in.WriteString(parse("a", "q") + sync_)
-	p.serve(parsed + ready('I'))
+	p.serve(prepared + ready('I'))
 	p.server.take()
 	p.user.take()
 	p.user.in.WriteString(bind("a") + execute + sync_)
@@ -257,12 +298,12 @@ func TestHealing(t *testing.T) {
 		t.Errorf("got %s, want the error", got)
 	}
 	p.user.in.WriteString(parse("b", "q") + bind("b") + execute + sync_)
-	p.serve(closed + parsed + bound + tag("SELECT 0") + ready('I'))
-	check(t, "asked", messages(p.server.take()), "C:Sleat_0 P:leat_1q B:leat_1 E S")
+	p.serve(closed + prepared + bound + tag("SELECT 0") + ready('I'))
+	check(t, "asked", messages(p.server.take()), "C:Sleat_0 P:leat_1q D:Sleat_1 B:leat_1 E S")
 	p.user.take()
 	p.user.in.WriteString(closing("b") + parse("b", "q") + bind("b") + execute + sync_)
-	p.serve(stale + ready('I') + closed + parsed + bound + tag("SELECT 0") + ready('I'))
-	check(t, "asked", messages(p.server.take()), "B:leat_1 E S C:Sleat_1 P:leat_2q B:leat_2 E S")
+	p.serve(stale + ready('I') + closed + prepared + bound + tag("SELECT 0") + ready('I'))
+	check(t, "asked", messages(p.server.take()), "D:Sleat_1 B:leat_1 E S C:Sleat_1 P:leat_2q D:Sleat_2 B:leat_2 E S")
 	check(t, "answer", messages(p.user.take()), "3 1 2 C:SELECT_0 Z:I")
 }
 
@@ -277,8 +318,8 @@ func TestLongRequests(t *testing.T) {
 	p.user.take()
 	long := typed(reqBind, "\x00a\x00\x00\x00\x00\x01\x00\x30\x00\x00"+big+"\x00\x00")
 	p.user.in.WriteString(parse("a", "q") + long + execute + sync_)
-	p.serve(parsed + ready('I'))
-	check(t, "asked", messages(p.server.take()), "P:leat_0q S")
+	p.serve(prepared + ready('I'))
+	check(t, "asked", messages(p.server.take()), "P:leat_0q D:Sleat_0 S")
 	if r, out, err := p.serve(bound); err != nil || r.Rest == 0 || !r.Unsynced || !out.Unsynced {
 		t.Errorf("Bind: rest %d, unsynced %v, outcome %+v, err %v", r.Rest, r.Unsynced, out, err)
 	}
@@ -305,7 +346,7 @@ func TestLongRequests(t *testing.T) {
 func TestManyMessages(t *testing.T) {
 	p := newPair()
 	p.user.in.WriteString(parse("a", "q") + sync_)
-	p.serve(parsed + ready('I'))
+	p.serve(prepared + ready('I'))
 	p.server.take()
 	p.user.take()
 	const n = 3 * maxSteps / 2

@@ -135,6 +135,19 @@ var (
 	described = typed(repParameterDescription, "\x00\x00") + typed(repNoData, "")
 )
 
+// prepared are the answers to a Parse by a name, and to the Describe that Leat sends behind it.
+var prepared = parsed + described
+
+// columns is the answer to a Describe of a statement with columns of those names and a type.
+func columns(oid uint32, names ...string) string {
+	p := binary.BigEndian.AppendUint16(nil, uint16(len(names)))
+	for _, name := range names {
+		p = append(appendNul(p, name), "table."...)
+		p = append(binary.BigEndian.AppendUint32(p, oid), "\x00\x04\xff\xff\xff\xff\x00\x00"...)
+	}
+	return typed(repParameterDescription, "\x00\x00") + typed(repRowDescription, string(p))
+}
+
 func check(t *testing.T, what, got, want string) {
 	t.Helper()
 	if got != want {

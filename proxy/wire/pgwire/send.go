@@ -20,7 +20,7 @@ type expect struct {
 	step int
 	// entry is the conn's statement that is prepared, closed or used.
 	entry *serverStmt
-	// stmt is the client's statement that a Parse leaves on the conn without a name.
+	// stmt is the client's statement that a Parse leaves on the conn without a name, or that a Describe tells the form of.
 	stmt *stmt
 	// hidden is set when the client isn't told, given when nothing was sent and Leat answers.
 	hidden, given bool
@@ -32,6 +32,7 @@ type expect struct {
 type sender struct {
 	conn   *Conn
 	expect []expect
+	steps  []step // of the Run
 	// unnamed is the statement without a name that the conn will have when it comes to the next message.
 	unnamed *stmt
 	sent    bool // something was written
@@ -112,6 +113,7 @@ func (s *sender) simple(req *wire.Request) {
 
 // run sends a Run. Its end is written by end.
 func (s *sender) run(frames []byte, run *run) {
+	s.steps = run.steps
 	for i := range run.steps {
 		st := &run.steps[i]
 		m := frames[st.at : st.at+st.size]
@@ -123,7 +125,9 @@ func (s *sender) run(frames []byte, run *run) {
 			if st.err.SQLState == stateNameTaken {
 				s.judge(st, m)
 			}
-			s.poison(i, st)
+			s.poison(i, st.kind, st.err)
+		case st.refused != nil:
+			s.poison(i, st.kind, st.refused)
 		default:
 			s.step(i, st, m)
 		}
@@ -163,7 +167,7 @@ func isOwn(name []byte) bool {
 }
 
 // parse sends a Parse. A statement that the conn has under Leat's name is not sent, unless the server may have
-// something to say of it.
+// something to say of it: it is described, so that the server looks at it again.
 func (s *sender) parse(i int, st *step, m []byte) {
 	c := s.conn
 	c.parsedNow(st.stmt)
@@ -174,12 +178,23 @@ func (s *sender) parse(i int, st *step, m []byte) {
 		return
 	}
 	if e := c.lookup(st.stmt); c.isCurrent(e) {
+		s.describe(i, st.stmt, e)
 		s.await(expect{kind: reqParse, step: i, entry: e, given: true})
 		return
 	}
 	e := s.make(st.stmt)
 	s.renamed(m, st, e.name)
 	s.await(expect{kind: reqParse, step: i, entry: e})
+	if next := i + 1; next == len(s.steps) || s.steps[next].kind != reqDescribe || s.steps[next].stmt != st.stmt {
+		s.describe(i, st.stmt, e)
+	}
+}
+
+// describe asks for the form of a statement's rows. The client isn't told.
+func (s *sender) describe(i int, st *stmt, e *serverStmt) {
+	s.answered = true
+	s.message(reqDescribe, []byte{targetStatement}, string(e.name), "\x00")
+	s.await(expect{kind: describeStatement, step: i, entry: e, stmt: st, hidden: true})
 }
 
 // make makes an entry for a statement that is about to be prepared, and closes what there is no room for.
@@ -198,7 +213,10 @@ func (s *sender) use(i int, st *step, m []byte, kind byte) {
 		s.put(m)
 		s.await(expect{kind: kind, step: i})
 	case st.stmt.name != "" || st.stmt.parsed != nil && !st.stmt.long && st.stmt.meaning != s.conn.meaning():
-		e := s.conn.lookup(st.stmt)
+		e := st.entry
+		if e == nil || e.gone {
+			e = s.conn.lookup(st.stmt)
+		}
 		if e == nil {
 			s.conn.parsedNow(st.stmt)
 			e = s.make(st.stmt)
@@ -206,9 +224,13 @@ func (s *sender) use(i int, st *step, m []byte, kind byte) {
 			s.await(expect{kind: reqParse, step: -1, entry: e, hidden: true})
 		}
 		s.renamed(m, st, e.name)
-		s.await(expect{kind: kind, step: i, entry: e})
+		x := expect{kind: kind, step: i, entry: e}
+		if kind == describeStatement {
+			x.stmt = st.stmt
+		}
+		s.await(x)
 	case s.unnamed != st.stmt && st.stmt.long: // it was on another conn
-		s.poison(i, &step{kind: st.kind, err: errNoUnnamed})
+		s.poison(i, st.kind, errNoUnnamed)
 	default:
 		if s.unnamed != st.stmt {
 			s.unnamed, s.conn.stmts.unnamed = st.stmt, nil
@@ -239,10 +261,9 @@ var errAborted = &wire.ServerError{
 }
 
 // poison makes the Run fail on the server, which leaves its transaction and what follows as they have to be. The
-// error that the client gets is the step's.
-func (s *sender) poison(i int, st *step) {
-	err := st.err
-	if s.conn.tx == wire.TxFailed && st.kind == reqParse {
+// error that the client gets is err.
+func (s *sender) poison(i int, kind byte, err *wire.ServerError) {
+	if s.conn.tx == wire.TxFailed && kind == reqParse {
 		err = errAborted
 	}
 	s.poisoned = true

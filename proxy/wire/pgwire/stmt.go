@@ -35,6 +35,8 @@ type serverStmt struct {
 	name []byte
 	key  stmtKey
 	born uint64 // the exchange that it was prepared in
+	form uint64 // of its rows
+	gone bool   // it is not to be used any more
 }
 
 // serverStmts are the statements prepared on one conn.
@@ -103,69 +105,6 @@ func (c *Conn) keyOf(s *stmt) stmtKey { return stmtKey{s.Text, s.types, s.meanin
 // parsedNow fixes what a statement means when it is prepared: its text in the conn's state.
 func (c *Conn) parsedNow(s *stmt) { s.parsed, s.meaning = c.state, c.meaning() }
 
-// isStrange reports whether a statement was prepared in a state of another meaning than the conn's, which has no such
-// statement.
-func (c *Conn) isStrange(s *stmt) bool {
-	return s != nil && s.parsed != nil && !s.long && s.meaning != c.meaning() && c.lookup(s) == nil
-}
-
-// bring prepares the strange statements of a Run in the states that they were prepared in. Inside a transaction the
-// conn's state is left alone: they are prepared in what it is.
-func (c *Conn) bring(run *run) error {
-	if c.tx != wire.TxIdle || c.unsynced {
-		return nil
-	}
-	for i := range run.steps {
-		if st := &run.steps[i]; (st.kind == reqBind || st.kind == reqDescribe) && c.isStrange(st.stmt) {
-			if err := c.bringOne(st.stmt); err != nil {
-				return err
-			}
-		}
-	}
-	return nil
-}
-
-// bringOne prepares one. That the server refuses to is found out again, and told, when the Run does so.
-func (c *Conn) bringOne(s *stmt) error {
-	now := c.state
-	if err := c.Adopt(under(s.parsed, now)); err != nil {
-		return notRefused(err)
-	}
-	e := c.add(s)
-	b := &c.sender
-	b.reset(c)
-	b.prepare(s, e.name)
-	b.put(appendHeader(nil, reqSync, 0))
-	_, err := c.readQuery(0)
-	if err != nil {
-		c.forget(e)
-	}
-	if err := notRefused(err); err != nil {
-		return err
-	}
-	return c.Adopt(now)
-}
-
-// notRefused drops an error that is a refusal.
-func notRefused(err error) error {
-	if _, ok := err.(*wire.ServerError); ok {
-		return nil
-	}
-	return err
-}
-
-// under is the state parsed, with what no statement's meaning depends on taken from the state now.
-func under(parsed, now *wire.State) *wire.State {
-	for name := range harmless {
-		if v, ok := now.Get(name); ok {
-			parsed = parsed.With(name, v)
-		} else {
-			parsed = parsed.Without(name)
-		}
-	}
-	return parsed
-}
-
 // lookup returns the conn's statement for a client's, nil if there is none.
 func (c *Conn) lookup(s *stmt) *serverStmt {
 	if c.stmts.lru == nil {
@@ -215,6 +154,7 @@ func (c *Conn) evicted() *serverStmt {
 
 // forget takes a statement out of those that may be used.
 func (c *Conn) forget(e *serverStmt) {
+	e.gone = true
 	if now, ok := c.stmts.lru.Peek(e.key); ok && now == e {
 		c.stmts.lru.Remove(e.key)
 		c.stmts.bytes -= len(e.key.text)
