@@ -281,6 +281,14 @@ const writeTimeout = time.Minute
 
 // watch looks after one session.
 func (s *session) watch(now time.Time, cfg *Config) {
+	limit := time.Duration(s.readLimit.Load())
+	if limit == 0 {
+		limit = cfg.IdleTimeout
+	}
+	if limit > 0 && s.client.Withheld(now) > limit {
+		s.client.Close()
+		return
+	}
 	s.mu.Lock()
 	f, active, txSince := s.flight, time.Unix(0, s.active.Load()), s.shown.txSince
 	s.mu.Unlock()
@@ -300,7 +308,8 @@ func (s *session) watch(now time.Time, cfg *Config) {
 		}
 		return
 	}
-	idle, limit := now.Sub(active), time.Duration(s.idleLimit.Load())
+	idle := now.Sub(active)
+	limit = time.Duration(s.idleLimit.Load())
 	switch {
 	case !txSince.IsZero() && cfg.TxIdleTimeout > 0 && idle > cfg.TxIdleTimeout:
 		s.end(wire.Errorf(wire.CodeTxTimeout, "The transaction was rolled back: its client sent nothing for %s (timeouts.tx_idle)", cfg.TxIdleTimeout))

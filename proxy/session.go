@@ -41,7 +41,7 @@ type session struct {
 	arrival *wire.Arrival
 	state   *wire.State // what the client's conn is in, whichever that is
 	modeOf  *wire.State // the state that facts.Mode was read from
-	limitOf *wire.State // the state that idleLimit was read from
+	limitOf *wire.State // the state that idleLimit and readLimit were read from
 	facts   router.Facts
 	scan    router.Scan
 	conn    *backend.Conn // held: in a transaction, or pinned
@@ -69,6 +69,8 @@ type session struct {
 	active atomic.Int64
 	// idleLimit is how long the client may be silent by its own wish, in ns; 0: it has none.
 	idleLimit atomic.Int64
+	// readLimit is how long the client may not go on with a request, in ns; 0: as long as it may be idle.
+	readLimit atomic.Int64
 
 	// mu guards what the watcher, KILL and the admin page read
 	mu      sync.Mutex
@@ -183,6 +185,7 @@ func (s *session) begin(a *wire.Arrival) error {
 	s.arrival, s.state, s.initial = a, a.State, a.State
 	s.consistency = s.world.cfg.Consistency
 	s.pins, s.cursors, s.last, s.shunsReplica = nil, nil, lastStatement{insertID: "0"}, false
+	s.noteLimits()
 	s.mu.Lock()
 	s.user = user
 	s.shown = shown{program: program(a), database: a.State.Database(), since: time.Now()}
@@ -383,10 +386,16 @@ func (s *session) resetAndRelease(conn *backend.Conn) {
 func (s *session) setBusy(busy bool) {
 	s.active.Store(time.Now().UnixNano())
 	if !busy && s.limitOf != s.state {
-		s.limitOf = s.state
-		s.idleLimit.Store(int64(s.acceptor.IdleTimeout(s.state)))
+		s.noteLimits()
 	}
 	s.busy.Store(busy)
+}
+
+// noteLimits reads from the session's state how long the watcher is to be patient.
+func (s *session) noteLimits() {
+	s.limitOf = s.state
+	s.idleLimit.Store(int64(s.acceptor.IdleTimeout(s.state)))
+	s.readLimit.Store(int64(s.acceptor.ReadTimeout(s.state)))
 }
 
 // end makes the session end as soon as it is between requests.

@@ -44,6 +44,9 @@ type Client interface {
 	// Stalled is how long the client has not taken what is being sent; 0: nothing is stuck. It may be called
 	// from another goroutine.
 	Stalled(now time.Time) time.Duration
+	// Withheld is how long the client has not sent more of a request that has begun; 0: none is waited for. It may
+	// be called from another goroutine.
+	Withheld(now time.Time) time.Duration
 	// Interrupt ends a wait for the client's next request, from another goroutine.
 	Interrupt()
 	Close() error
@@ -149,6 +152,9 @@ type Acceptor interface {
 	Schemas(state, defaults *State, user string) []string
 	// IdleTimeout is how long the client may be silent by the session's own state; 0: it doesn't say.
 	IdleTimeout(state *State) time.Duration
+	// ReadTimeout is how long the client may not go on with a request that it has begun to send; 0: as long as it may
+	// be silent between requests.
+	ReadTimeout(state *State) time.Duration
 }
 
 // Mode is how the server reads the bytes of a statement in a session.

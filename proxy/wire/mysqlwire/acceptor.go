@@ -112,6 +112,18 @@ func (ac *Acceptor) IdleTimeout(state *wire.State) time.Duration {
 	return seconds(v)
 }
 
+// readTimeout is how long a client may not go on with a request, or a file, unless it sets net_read_timeout: as that's
+// default in servers.
+const readTimeout = 30 * time.Second
+
+// ReadTimeout implements wire.Acceptor.
+func (ac *Acceptor) ReadTimeout(state *wire.State) time.Duration {
+	if v, ok := state.Get("net_read_timeout"); ok && seconds(v) > 0 {
+		return seconds(v)
+	}
+	return readTimeout
+}
+
 // seconds reads a time-out as the servers tell it; what isn't a number is 0.
 func seconds(v string) time.Duration {
 	n, err := strconv.ParseUint(v, 10, 31)
@@ -215,6 +227,8 @@ func (io *clientIO) ReadPacket() ([]byte, error) {
 	if err := io.c.Flush(); err != nil {
 		return nil, err
 	}
+	io.c.await()
+	defer io.c.arrived()
 	p, err := io.c.in.frame(maxLoginPacket)
 	for err != nil && io.c.goOn(err) {
 		p, err = io.c.in.frame(maxLoginPacket)

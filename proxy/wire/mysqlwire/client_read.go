@@ -71,11 +71,24 @@ func (c *Client) goOn(err error) bool {
 
 // need waits for n bytes of a request that has begun.
 func (c *Client) need(n int) error {
+	if c.in.Buffered() >= n {
+		return nil
+	}
+	c.await()
+	defer c.arrived()
 	err := c.in.Need(n)
 	for err != nil && c.goOn(err) {
 		err = c.in.Need(n)
 	}
 	return err
+}
+
+// await notes that the client is waited for inside a request, until arrived is called.
+func (c *Client) await() { c.in.Began = &c.reading }
+
+func (c *Client) arrived() {
+	c.in.Began = nil
+	c.reading.Store(0)
 }
 
 // nextHeader waits for the header of a request's next frame.

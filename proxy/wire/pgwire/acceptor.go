@@ -141,6 +141,10 @@ func (ac *Acceptor) IdleTimeout(state *wire.State) time.Duration {
 	return milliseconds(v)
 }
 
+// ReadTimeout implements wire.Acceptor. Servers wait for ever: a COPY, and what comes before a Sync, is sent as the
+// client has it.
+func (ac *Acceptor) ReadTimeout(*wire.State) time.Duration { return 0 }
+
 // ReadMode implements wire.Acceptor.
 func (ac *Acceptor) ReadMode(state, defaults *wire.State) (m wire.Mode) {
 	get := func(name string) string {

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"leat/proxy/wire"
+	"leat/proxy/wire/stream"
 )
 
 // Client is a client's connection. It implements wire.Client.
@@ -48,6 +49,7 @@ type Client struct {
 
 	closed  atomic.Bool
 	writing atomic.Int64 // when a write that hasn't ended began, in ns since 1970; 0: none
+	reading atomic.Int64 // when the wait for more of a request began that hasn't arrived; 0: none
 }
 
 // newClient makes a Client of an accepted connection, which waits for Admit or Refuse.
@@ -81,13 +83,10 @@ func (c *Client) Flush() error {
 func (c *Client) Gone() bool { return c.closed.Load() || c.in.Gone() }
 
 // Stalled implements wire.Client.
-func (c *Client) Stalled(now time.Time) time.Duration {
-	began := c.writing.Load()
-	if began == 0 {
-		return 0
-	}
-	return max(0, now.Sub(time.Unix(0, began)))
-}
+func (c *Client) Stalled(now time.Time) time.Duration { return stream.Since(now, &c.writing) }
+
+// Withheld implements wire.Client.
+func (c *Client) Withheld(now time.Time) time.Duration { return stream.Since(now, &c.reading) }
 
 // Interrupt ends a wait for the client's next request, from another goroutine.
 func (c *Client) Interrupt() { c.nc.SetReadDeadline(past) }

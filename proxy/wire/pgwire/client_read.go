@@ -171,6 +171,11 @@ func (c *Client) goOn(err error) bool {
 // need waits for n bytes of a request that has begun. The buffer grows in steps that double: a Run is gathered
 // message by message.
 func (c *Client) need(n int) error {
+	if c.in.Buffered() >= n {
+		return nil
+	}
+	c.await()
+	defer c.arrived()
 	if n > streamedHead && n > c.in.Buffered() {
 		size := 2 * streamedHead
 		for size < n {
@@ -183,6 +188,14 @@ func (c *Client) need(n int) error {
 		err = c.in.Need(n)
 	}
 	return err
+}
+
+// await notes that the client is waited for inside a request, until arrived is called.
+func (c *Client) await() { c.in.Began = &c.reading }
+
+func (c *Client) arrived() {
+	c.in.Began = nil
+	c.reading.Store(0)
 }
 
 // interrupted turns Interrupt's deadline into the error that says so, and lifts it.

@@ -159,6 +159,8 @@ func (f *feed) need(n int) bool {
 	if f.to.out.Flush() != nil { // the relay learns why
 		return false
 	}
+	f.from.await()
+	defer f.from.arrived()
 	for {
 		err := in.Need(n)
 		switch {

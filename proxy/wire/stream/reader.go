@@ -6,7 +6,9 @@ import (
 	"io"
 	"net"
 	"sync"
+	"sync/atomic"
 	"syscall"
+	"time"
 )
 
 // BufferSize is how long the buffers are that are lent to readers and writers, in bytes.
@@ -33,6 +35,8 @@ type Reader struct {
 	onReady  func(fd uintptr) bool
 	n        int
 	err      error
+	// Began is told when a wait for bytes begins, in ns since 1970; nil: nobody asks.
+	Began *atomic.Int64
 }
 
 // NewReader makes a Reader of a connection.
@@ -126,6 +130,9 @@ func (rd *Reader) readReady(fd uintptr) bool {
 func (rd *Reader) Fill() error {
 	if rd.buf != nil && rd.w == len(rd.buf) {
 		rd.Reserve(rd.Buffered() + 1)
+	}
+	if rd.Began != nil {
+		rd.Began.Store(time.Now().UnixNano())
 	}
 	if rd.raw == nil {
 		rd.take()

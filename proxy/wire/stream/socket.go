@@ -4,7 +4,9 @@ package stream
 
 import (
 	"net"
+	"sync/atomic"
 	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -25,6 +27,15 @@ func socketOf(nc net.Conn) syscall.RawConn {
 		}
 		nc = layer.NetConn()
 	}
+}
+
+// Since is how long ago something began that a Reader's or Writer's Began was told of; 0: nothing did.
+func Since(now time.Time, began *atomic.Int64) time.Duration {
+	at := began.Load()
+	if at == 0 {
+		return 0
+	}
+	return max(0, now.Sub(time.Unix(0, at)))
 }
 
 // Gone reports whether the peer closed the connection, looking at the socket without reading: bytes may still wait
