@@ -289,6 +289,8 @@ func (s *session) requestOptions(r *wire.Request, t *try) *wire.Options {
 		Retriable:   t.plan.Retriable,
 		Binary:      r.Kind == wire.Execute,
 		Batch:       s.batch(),
+		Names:       t.plan.Names,
+		Drops:       t.plan.Drops,
 		Begun:       t.conn.Begun(),
 	}
 	if len(t.plan.Bare) > 0 || t.plan.Needs&router.Diagnostics != 0 {

@@ -45,11 +45,11 @@ func (s *session) prepare(r *wire.Request) error {
 // preparePlan is where a statement is prepared: where it will run, but with none of its effects.
 func preparePlan(p *router.Plan) *router.Plan {
 	base := prepareBase(p)
-	if len(p.Tables) == 0 {
+	if len(p.Tables)+len(p.Names) == 0 {
 		return base
 	}
 	there := *base
-	there.Tables = p.Tables // it is prepared on their shard
+	there.Tables, there.Names = p.Tables, p.Names // it is prepared on their shard
 	return &there
 }
 

@@ -140,6 +140,10 @@ func (p *Plan) absorb(q *Plan) {
 		p.Untracked, p.Resets = p.Untracked[:min(len(p.Untracked), maxLearned)], nil
 		p.pin(PinVariable)
 	}
+	p.Names, p.Drops = append(p.Names, q.Names...), append(p.Drops, q.Drops...)
+	if len(p.Names) > maxLearned {
+		p.Names, p.Drops = nil, nil
+	}
 	p.ResetsAll = p.ResetsAll || q.ResetsAll
 	p.Taints = p.Taints || q.Taints
 	p.MixesTx = p.MixesTx || q.MixesTx

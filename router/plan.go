@@ -122,6 +122,9 @@ type Plan struct {
 	Taints bool
 	// Deallocate is the prepared statement that a KindDeallocate names; empty means all.
 	Deallocate string
+	// Names are the prepared statements that the text names, Drops those of them that it drops, in its order
+	// (PostgreSQL: EXECUTE x, DEALLOCATE x, PREPARE x).
+	Names, Drops []string
 	// MixesTx is set when one of several statements begins or ends a transaction.
 	MixesTx bool
 

@@ -12,7 +12,7 @@ func Together(p, q *Plan) *Plan {
 	}
 	all, next := *p, *q
 	all.Trackers, all.Untracked = slices.Clone(p.Trackers), slices.Clone(p.Untracked)
-	all.Resets = slices.Clone(p.Resets)
+	all.Resets, all.Names, all.Drops = slices.Clone(p.Resets), slices.Clone(p.Names), slices.Clone(p.Drops)
 	all.batch()
 	next.batch()
 	all.absorb(&next)

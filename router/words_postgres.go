@@ -185,10 +185,25 @@ func pgPrepare(s stmt, p *Plan) {
 		return
 	}
 	p.Rule, p.Pin = "prepares a statement", PinPrepare
+	namesStatement(s, 1, p)
 }
 
-func pgExecute(_ stmt, p *Plan) {
+// pgExecute reads EXECUTE, wherever it stands in a statement.
+func pgExecute(s stmt, p *Plan) {
 	p.Rule, p.Taints = "executes a prepared statement", true
+	for i := range s {
+		if s.word(i) == "EXECUTE" {
+			namesStatement(s, i+1, p)
+			return
+		}
+	}
+}
+
+// namesStatement notes the prepared statement that the word at i names.
+func namesStatement(s stmt, i int, p *Plan) {
+	if i < len(s) && s[i].isName() {
+		p.Names = append(p.Names, s[i].ident())
+	}
 }
 
 func pgDeallocate(s stmt, p *Plan) {
@@ -205,6 +220,7 @@ func pgDeallocate(s stmt, p *Plan) {
 		p.Unpin = PinPrepare
 	default:
 		p.Deallocate, p.MayUnpin = s[i].ident(), PinPrepare
+		p.Names, p.Drops = []string{p.Deallocate}, []string{p.Deallocate}
 	}
 }
 
@@ -267,6 +283,11 @@ func pgCreateStmt(s stmt, p *Plan) {
 	}
 	if p.Rule != ruleDefinition && s.has("AS") {
 		p.proof = proofWrite
+	}
+	for k := range s {
+		if s.words(k, "AS", "EXECUTE") {
+			namesStatement(s, k+2, p)
+		}
 	}
 	for k := range s {
 		if s.words(k, "ON", "COMMIT", "DROP") {

@@ -122,6 +122,9 @@ type Options struct {
 	Retriable bool
 	// Binary is whether the reply's rows come in the binary protocol.
 	Binary bool
+	// Names are the prepared statements that the text names, Drops those of them that it drops, in its order
+	// (PostgreSQL).
+	Names, Drops []string
 	// Begun is set when the first of the reply goes to the client; nil: nobody asks.
 	Begun *atomic.Bool
 }

@@ -38,7 +38,8 @@ type Conn struct {
 	exchanges uint64 // requests served so far
 	described uint64 // the form of the rows that the last question of Leat's own has
 	stmts     serverStmts
-	sender    sender // reused by each request, as are the others
+	lent      []string // statements that have their client's names during a request
+	sender    sender   // reused by each request, as are the others
 	relay     relay
 	result    wire.Outcome
 }

@@ -11,6 +11,12 @@ import (
 // Do implements wire.Conn.
 func (c *Conn) Do(req *wire.Request, client wire.Client, o *wire.Options) (wire.Outcome, error) {
 	to := client.(*Client)
+	if len(o.Names) > 0 {
+		if err := c.lend(to, o.Names); err != nil {
+			return wire.Outcome{Tx: wire.TxUnknown}, err
+		}
+		defer c.takeBack(to, o.Drops)
+	}
 	before := to.out.Total()
 	err := c.exchange(req, to, o)
 	if err == nil && c.mayAgain(req) {

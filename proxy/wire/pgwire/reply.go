@@ -32,6 +32,7 @@ type relay struct {
 	// alone is whether the request began its transaction; again is whether it failed for a statement that the
 	// conn has lost, or had in an old form.
 	alone, again bool
+	dropped      int        // how many statements a DEALLOCATE has dropped
 	feed         *feed      // what the client sends during a COPY; nil: nothing
 	writing      chan error // tells when what is written beside has been
 }
@@ -332,9 +333,7 @@ func (r *relay) command(last bool) error {
 		return err
 	}
 	r.count(p)
-	if bytes.HasPrefix(p, []byte("CREATE")) {
-		r.conn.stmts.created = r.conn.exchanges
-	}
+	r.effect(p)
 	r.firm = true
 	if r.feed != nil {
 		r.endFeed()
@@ -349,6 +348,19 @@ func (r *relay) command(last bool) error {
 		r.met()
 	}
 	return r.pass(len(p))
+}
+
+// effect takes in what a statement did, by its tag, to what is prepared.
+func (r *relay) effect(tag []byte) {
+	switch {
+	case bytes.HasPrefix(tag, []byte("CREATE")):
+		r.conn.stmts.created = r.conn.exchanges
+	case !bytes.HasPrefix(tag, []byte("D")):
+	case bytes.HasPrefix(tag, []byte("DEALLOCATE ALL")), bytes.HasPrefix(tag, []byte("DISCARD ALL")):
+		r.droppedAll()
+	case bytes.HasPrefix(tag, []byte("DEALLOCATE")):
+		r.dropped++
+	}
 }
 
 // count reads the number of rows off a command's tag: the last word, if it is one.

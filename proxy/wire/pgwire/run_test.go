@@ -439,3 +439,27 @@ func TestBadMessages(t *testing.T) {
 		}
 	}
 }
+
+// SQL finds a client's statement by the client's name, for the time of the request.
+func TestNamesInSQL(t *testing.T) {
+	p := newPair()
+	z := ready('I')
+	serve := func(send string, o wire.Options, reply, asked, answer string) {
+		t.Helper()
+		p.options = o
+		p.user.in.WriteString(send)
+		if _, _, err := p.serve(reply); err != nil {
+			t.Fatal(err)
+		}
+		check(t, "asked", messages(p.server.take()), asked)
+		check(t, "answer", messages(p.user.take()), answer)
+	}
+	none, both := wire.Options{}, []string{"a", "b"}
+	serve(parse("a", "q")+describe("a")+sync_, none, prepared+z, "P:leat_0q D:Sleat_0 S", "1 t n Z:I")
+	serve(query("x"), wire.Options{Names: both}, parsed+z+tag("SELECT 0")+z, "P:aq S Q:x", "C:SELECT_0 Z:I")
+	serve(query("x"), wire.Options{Names: both}, closed+parsed+z+tag("SELECT 0")+z, "C:Sa P:aq S Q:x", "C:SELECT_0 Z:I")
+	serve(query("y"), none, closed+tag("SELECT 0")+z, "C:Sa Q:y", "C:SELECT_0 Z:I")
+	serve(query("x"), wire.Options{Names: both, Drops: both}, parsed+z+tag("DEALLOCATE")+failure("26000")+z, "P:aq S Q:x", "C:DEALLOCATE E:SERRORVERRORC26000Mno Z:I")
+	serve(bind("a")+sync_, none, closed+failure("26000")+z, "C:Sa B:a S", "E:SERRORVERRORC26000Mno Z:I")
+	serve(parse("a", "q")+describe("a")+sync_, none, described+described+z, "D:Sleat_0 D:Sleat_0 S", "1 t n Z:I")
+}

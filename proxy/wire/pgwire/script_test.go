@@ -35,10 +35,11 @@ func (s *script) Close() error                     { return nil }
 
 // pair is a client and a conn, and what is at their other ends.
 type pair struct {
-	client *Client
-	conn   *Conn
-	user   *script
-	server *script
+	client  *Client
+	conn    *Conn
+	user    *script
+	server  *script
+	options wire.Options
 }
 
 func newPair() *pair {
@@ -63,7 +64,7 @@ func (p *pair) serve(reply string) (wire.Request, wire.Outcome, error) {
 	}
 	seen := r
 	seen.Stmts = append([]*wire.Statement(nil), r.Stmts...)
-	out, err := p.conn.Do(&r, p.client, &wire.Options{})
+	out, err := p.conn.Do(&r, p.client, &p.options)
 	if err == nil && out.Err != nil && !out.Replied {
 		p.client.Finish(&r)
 		p.client.SendServerError(out.Err)

@@ -155,6 +155,9 @@ func (c *Conn) evicted() *serverStmt {
 // forget takes a statement out of those that may be used.
 func (c *Conn) forget(e *serverStmt) {
 	e.gone = true
+	if c.stmts.lru == nil {
+		return
+	}
 	if now, ok := c.stmts.lru.Peek(e.key); ok && now == e {
 		c.stmts.lru.Remove(e.key)
 		c.stmts.bytes -= len(e.key.text)
