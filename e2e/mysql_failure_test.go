@@ -158,6 +158,8 @@ func oldPrimaryReturns(ctx context.Context, t *testing.T, flavor localdb.Flavor)
 		return nil
 	})
 	f.ok(c, "INSERT INTO t (v) VALUES ('after')")
+	pinned := f.client()
+	f.ok(pinned, "SET @pinned = 1")
 
 	must(t, old.Restart(ctx))
 	f.leat.waitStatus(ctx, "two writable servers aren't noticed", func(st *leatStatus) error {
@@ -167,7 +169,9 @@ func oldPrimaryReturns(ctx context.Context, t *testing.T, flavor localdb.Flavor)
 		return nil
 	})
 	f.wantError(run(ctx, c, "INSERT INTO t (v) VALUES ('split')"), 1105, "main", old.Addr(), f.top.Primary().Addr(), "writable")
+	f.wantError(run(ctx, pinned, "INSERT INTO t (v) VALUES ('split')"), 1105, "main", "writable")
 	f.ok(c, "SELECT * FROM t")
+	f.ok(pinned, "SELECT * FROM t")
 	if log := f.leat.Log(); !strings.Contains(log, "level=ERROR") || !strings.Contains(log, "two servers are writable") {
 		t.Errorf("the log doesn't say it:\n%s", log)
 	}
@@ -181,6 +185,7 @@ func oldPrimaryReturns(ctx context.Context, t *testing.T, flavor localdb.Flavor)
 	must(t, f.top.Follow(ctx, old))
 	f.leat.waitHealthy(ctx, f.top)
 	f.ok(c, "INSERT INTO t (v) VALUES ('healed')")
+	f.ok(pinned, "UPDATE t SET v = v WHERE id = @pinned")
 	if got := f.count(f.top.Primary(), "SELECT GROUP_CONCAT(v ORDER BY id) FROM failure.t"); got != ",before,after,healed" {
 		t.Errorf("the table holds %q", got)
 	}
