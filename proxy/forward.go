@@ -203,13 +203,32 @@ func (s *session) find(r *wire.Request, t *try) (*backend.Conn, error) {
 		}
 		s.last.ticket = backend.Ticket{}
 		if sequence && !onlyPrepares(r) {
-			return nil, errNoSequence
+			return s.findSequence(t)
 		}
 		if err := s.last.missed(t.plan); err != nil && r.Kind != wire.Prepare {
 			return nil, err
 		}
 	}
 	return s.acquire(t.plan, t)
+}
+
+// findSequence acquires a conn for a text that asks for the last values of sequences, and has taken them itself: a conn
+// that knows of none before.
+func (s *session) findSequence(t *try) (*backend.Conn, error) {
+	if !t.plan.Advances {
+		return nil, errNoSequence
+	}
+	conn, err := s.acquire(t.plan, t)
+	if err != nil {
+		return nil, err
+	}
+	if c, ok := conn.Conn.(wire.HoldingConn); ok {
+		if err := c.ForgetSequences(); err != nil {
+			s.giveBack(conn, err)
+			return nil, unsent(err)
+		}
+	}
+	return conn, nil
 }
 
 // errNoSequence refuses to answer with what another session did to a sequence.

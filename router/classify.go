@@ -144,6 +144,7 @@ func (p *Plan) absorb(q *Plan) {
 	if len(p.Names) > maxLearned {
 		p.Names, p.Drops = nil, nil
 	}
+	p.Advances = true
 	p.ResetsAll = p.ResetsAll || q.ResetsAll
 	p.Taints = p.Taints || q.Taints
 	p.MixesTx = p.MixesTx || q.MixesTx

@@ -59,6 +59,7 @@ func pgEffects(s stmt, p *Plan) {
 		}
 		e := functionEffectsPostgres[t.ident()]
 		p.apply(e)
+		p.Advances = p.Advances || e.rule == ruleSequence && e.pin == ""
 		if e.settings {
 			setConfig(s.from(i+2), p)
 		}

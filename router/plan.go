@@ -122,6 +122,9 @@ type Plan struct {
 	Taints bool
 	// Deallocate is the prepared statement that a KindDeallocate names; empty means all.
 	Deallocate string
+	// Advances is set when the text takes a value from a sequence, or may do so in one of several statements: then
+	// it may ask for the last one itself (PostgreSQL: nextval beside currval).
+	Advances bool
 	// Names are the prepared statements that the text names, Drops those of them that it drops, in its order
 	// (PostgreSQL: EXECUTE x, DEALLOCATE x, PREPARE x).
 	Names, Drops []string

@@ -168,6 +168,8 @@ type HoldingConn interface {
 	Restart(values []Var, c Client) error
 	// Holds asks whether anything of a kind is left, outside a transaction.
 	Holds(what Held) (bool, error)
+	// ForgetSequences makes the conn forget the last values of sequences.
+	ForgetSequences() error
 	// Watch passes on what the server says while the session waits for its client's next request, until stop is
 	// called, which must be before the conn or the client is used again but for ReadRequest. An error of stop is
 	// that of a conn that is gone; why, as far as the server said so, the client has been told.

@@ -14,6 +14,12 @@ var heldSQL = map[wire.Held]string{
 	wire.HeldStatements: "SELECT 1 FROM pg_catalog.pg_prepared_statements WHERE from_sql",
 }
 
+// ForgetSequences implements wire.HoldingConn.
+func (c *Conn) ForgetSequences() error {
+	_, err := c.query("DISCARD SEQUENCES", 0)
+	return err
+}
+
 // Holds implements wire.HoldingConn.
 func (c *Conn) Holds(what wire.Held) (bool, error) {
 	row, err := c.query("SELECT EXISTS ("+heldSQL[what]+")", 1)
