@@ -58,6 +58,8 @@ func (r *Request) Long() bool { return r.Rest != 0 }
 type Statement struct {
 	ID   uint32 // the client's id
 	Text string
+	// Long is set for one whose text isn't held, and that is on one conn only (PostgreSQL).
+	Long bool
 	// Plan is what the session's router knows of the text.
 	Plan any
 	// Wire is what the codec keeps: parameter types, long data.

@@ -72,8 +72,9 @@ func (c *Client) step(kind byte, message []byte, at int, long bool) {
 		c.stepParse(&s, &p, message, long)
 		c.run.keeps = c.run.keeps || long
 	case reqBind:
-		p.nul() // portal
+		portal := p.nul()
 		c.stepNamed(&s, &p, message)
+		c.stmts.bind(portal, s.stmt)
 		c.run.keeps = true
 	case reqDescribe, reqClose:
 		s.target = p.uint8()
@@ -89,6 +90,9 @@ func (c *Client) step(kind byte, message []byte, at int, long bool) {
 		}
 	case reqExecute:
 		c.run.executes, c.run.keeps = true, true
+		if bound := c.stmts.bound(p.nul()); bound != nil {
+			c.run.route(bound)
+		}
 	case reqSync, reqFlush:
 		s.malformed = len(p.p) > 0
 	}
@@ -160,7 +164,7 @@ func (c *Client) stepLongParse(s *step, name []byte) {
 	}
 	s.prev = c.stmts.unnamed
 	s.stmt = newStmt(nil, nil, noTypes)
-	s.stmt.long = true
+	s.stmt.Long = true
 	c.stmts.unnamed = s.stmt
 	c.run.route(s.stmt)
 }

@@ -15,8 +15,6 @@ type stmt struct {
 	meaning string
 	// form is that of its rows when the client prepared it.
 	form uint64
-	// long is set for one whose text was streamed and isn't held: it is on one conn only.
-	long bool
 }
 
 // noTypes are the types of a statement that leaves them all to the server.
@@ -34,7 +32,7 @@ func newStmt(name, text, types []byte) *stmt {
 
 // is reports whether a Parse with that text and those types makes the same statement.
 func (s *stmt) is(text, types []byte) bool {
-	return !s.long && s.Text == string(text) && s.types == string(types)
+	return !s.Long && s.Text == string(text) && s.types == string(types)
 }
 
 // size is what a statement is counted with, in bytes.
@@ -61,6 +59,32 @@ type clientStmts struct {
 	named   map[string]*stmt
 	unnamed *stmt
 	bytes   int // of those that are named
+	// portals are the statements bound to portals in this transaction, portal is that of the one without a name.
+	portals map[string]*stmt
+	portal  *stmt
+}
+
+// maxPortals bounds the portals of a transaction that are remembered.
+const maxPortals = 1024
+
+// bind notes the statement that a portal is of.
+func (c *clientStmts) bind(portal []byte, s *stmt) {
+	switch {
+	case len(portal) == 0:
+		c.portal = s
+	case c.portals == nil:
+		c.portals = map[string]*stmt{string(portal): s}
+	case len(c.portals) < maxPortals:
+		c.portals[string(portal)] = s
+	}
+}
+
+// bound is the statement that a portal is of; nil if it isn't known.
+func (c *clientStmts) bound(portal []byte) *stmt {
+	if len(portal) == 0 {
+		return c.portal
+	}
+	return c.portals[string(portal)]
 }
 
 // find returns the statement of a name, nil if there is none.
@@ -122,4 +146,4 @@ func (c *Client) Deallocate(name string) (known bool) {
 }
 
 // DeallocateAll forgets all prepared statements that have names.
-func (c *Client) DeallocateAll() { c.stmts = clientStmts{unnamed: c.stmts.unnamed} }
+func (c *Client) DeallocateAll() { c.stmts.named, c.stmts.bytes = nil, 0 }

@@ -26,6 +26,9 @@ func (c *Conn) Do(req *wire.Request, client wire.Client, o *wire.Options) (wire.
 	out.Bytes = to.out.Total() - before
 	out.Tx, out.Unsynced = c.tx, c.unsynced
 	to.status, to.unsynced = c.tx, c.unsynced
+	if c.tx == wire.TxIdle && !c.unsynced {
+		to.stmts.portals, to.stmts.portal = nil, nil
+	}
 	if c.broken != nil {
 		out.Tx, out.Unsynced = wire.TxUnknown, false
 		to.status, to.unsynced = wire.TxIdle, false

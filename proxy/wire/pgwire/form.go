@@ -84,7 +84,7 @@ func (c *Conn) bring(run *run) error {
 
 // mayBring reports whether a message uses a statement that is kept on conns by a name of Leat's.
 func (c *Conn) mayBring(st *step) bool {
-	if st.kind != reqBind && st.kind != reqDescribe || st.stmt == nil || st.malformed || st.err != nil || st.stmt.long {
+	if st.kind != reqBind && st.kind != reqDescribe || st.stmt == nil || st.malformed || st.err != nil || st.stmt.Long {
 		return false
 	}
 	return st.stmt.name != "" || c.isStrange(st.stmt)

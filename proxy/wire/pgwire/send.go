@@ -212,7 +212,7 @@ func (s *sender) use(i int, st *step, m []byte, kind byte) {
 	case st.stmt == nil: // prepared by SQL, or not at all
 		s.put(m)
 		s.await(expect{kind: kind, step: i})
-	case st.stmt.name != "" || st.stmt.parsed != nil && !st.stmt.long && st.stmt.meaning != s.conn.meaning():
+	case st.stmt.name != "" || st.stmt.parsed != nil && !st.stmt.Long && st.stmt.meaning != s.conn.meaning():
 		e := st.entry
 		if e == nil || e.gone {
 			e = s.conn.lookup(st.stmt)
@@ -229,7 +229,7 @@ func (s *sender) use(i int, st *step, m []byte, kind byte) {
 			x.stmt = st.stmt
 		}
 		s.await(x)
-	case s.unnamed != st.stmt && st.stmt.long: // it was on another conn
+	case s.unnamed != st.stmt && st.stmt.Long: // it was on another conn
 		s.poison(i, st.kind, errNoUnnamed)
 	default:
 		if s.unnamed != st.stmt {
