@@ -80,7 +80,15 @@ func appendServerFatal(dst []byte, e *wire.ServerError) []byte {
 
 // appendOwnError appends an error of Leat's own, with that severity.
 func appendOwnError(dst []byte, severity string, e *wire.Error) []byte {
-	return appendError(dst, severity, sqlState(e.Code), e.Message)
+	return appendError(dst, severity, sqlState(e.Code), messageOf(e))
+}
+
+// messageOf is an error's text, in PostgreSQL's own words where there are some that a client may look for.
+func messageOf(e *wire.Error) string {
+	if e.Code == wire.CodeIdle {
+		return "terminating connection due to idle-session timeout"
+	}
+	return e.Message
 }
 
 // appendFatal appends any error as the end of the client's connection. An error that a client may not see is
