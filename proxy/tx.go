@@ -197,6 +197,9 @@ func (s *session) settlePosition(conn *backend.Conn, plan *router.Plan, out *wir
 func (s *session) stayOnPrimary(server *backend.Server) {
 	f := s.freshOf(server.Shard())
 	if server.Sampled() {
+		if v, ok := s.state.Get(synchronousCommit); ok && v == "off" {
+			s.async = true
+		}
 		f.wrote = time.Now()
 		s.server.backend.Sample(server.Shard())
 		return
@@ -212,7 +215,7 @@ func (s *session) onPrimary(f *freshness) bool {
 		return now.Before(f.primaryUntil)
 	}
 	ask := s.server.backend.PositionAfter
-	if v, ok := s.state.Get("synchronous_commit"); ok && v == "off" {
+	if s.async {
 		ask = s.server.backend.WrittenAfter
 	}
 	p, ok := ask(f.shard, f.wrote)
