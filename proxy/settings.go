@@ -17,6 +17,7 @@ func (s *session) learnSettings(conn *backend.Conn, r *wire.Request, plan *route
 		return conn.Learn(nil) // of a transaction that ended with it
 	}
 	names := plan.Untracked
+	s.async = s.async || slices.Contains(names, synchronousCommit)
 	if plan.Taints {
 		s.tainted = true
 	}
@@ -50,6 +51,9 @@ func (s *session) startOver(conn *backend.Conn, plan *router.Plan) error {
 	}
 	return c.Restart(values, s.client)
 }
+
+// synchronousCommit is the setting by which commits are acknowledged before they are durable.
+const synchronousCommit = "synchronous_commit"
 
 // holdable are the reasons to hold a conn of which the server says whether they still are.
 var holdable = map[string]wire.Held{

@@ -166,7 +166,7 @@ const (
 	atTimeline // of what follows; NULL: of a standby, not asked for
 	atDurable  // what a standby has replayed, or a primary has on its disk
 	atWritten  // the primary's last record
-	atAsync    // commits are acknowledged before they are on the disk
+	atAsync    // commits may be acknowledged before they are on the disk: of all, of a user's or in a database
 	positionColumns
 )
 
@@ -180,7 +180,8 @@ func positionQuery(timeline string) string {
 		ELSE ('x' || pg_catalog.left(pg_catalog.pg_walfile_name(pg_catalog.pg_current_wal_flush_lsn()), 8))::bit(32)::int8 END,
 	CASE WHEN s.standby THEN pg_catalog.pg_last_wal_replay_lsn() ELSE pg_catalog.pg_current_wal_flush_lsn() END,
 	CASE WHEN NOT s.standby THEN pg_catalog.pg_current_wal_insert_lsn() END,
-	pg_catalog.current_setting('synchronous_commit') = 'off'`
+	pg_catalog.current_setting('synchronous_commit') = 'off'
+		OR EXISTS (SELECT FROM pg_catalog.pg_db_role_setting WHERE setconfig @> '{synchronous_commit=off}')`
 }
 
 const (
