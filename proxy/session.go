@@ -60,6 +60,7 @@ type session struct {
 	fresh        []freshness // by shard; a handful at most
 	lost         lost        // went away in the current request
 	tainted      bool        // conn may be in a state that nobody knows
+	async        bool        // some commit may have been acknowledged before it was durable (synchronous_commit=off)
 	prepared     bool        // the current request prepared a statement
 	need         backend.Need
 	options      wire.Options
