@@ -5,6 +5,7 @@ package proxy
 
 import (
 	"slices"
+	"strings"
 
 	"leat/proxy/backend"
 	"leat/proxy/wire"
@@ -114,9 +115,30 @@ func (s *session) discardAll(r *wire.Request) (answered bool) {
 	}
 	client.DeallocateAll()
 	s.dropConn()
+	told := s.reportedChanges(s.state, s.initial)
 	s.state, s.pins, s.tainted = s.initial, nil, false
 	s.consistency = s.world.cfg.Consistency
 	s.showHeld()
-	s.sendOK(r, "DISCARD ALL")
+	s.client.SendOK(r, wire.Done{Tx: s.tx, Tag: "DISCARD ALL", Settings: told})
 	return true
+}
+
+// reportedChanges are the settings that servers report of themselves and that differ between two states of the
+// session, with their values in the second.
+func (s *session) reportedChanges(from, to *wire.State) (told []wire.Var) {
+	for _, p := range s.greeting.Params {
+		name := strings.ToLower(p.Name)
+		before, ok := from.Get(name)
+		if !ok {
+			before = p.Value
+		}
+		now, ok := to.Get(name)
+		if !ok {
+			now = p.Value
+		}
+		if now != before {
+			told = append(told, wire.Var{Name: p.Name, Value: now})
+		}
+	}
+	return told
 }

@@ -57,6 +57,7 @@ type Done struct {
 	Tx         TxState
 	Autocommit bool   // MySQL
 	Tag        string // PostgreSQL: the command, as SET
+	Settings   []Var  // PostgreSQL: those that the client is to hear of
 }
 
 // NamingClient is a client whose prepared statements have names that SQL knows too (PostgreSQL).

@@ -25,6 +25,8 @@ type Client struct {
 	run   run // the Run that is being served
 	// status is the transaction state that the client was last told, or would have been.
 	status wire.TxState
+	// settings are those whose values the client is to be told before it is told that status.
+	settings []wire.Var
 	// ends is whether the answer to the request that is being served ends in a ReadyForQuery.
 	ends bool
 	// unsynced is whether the last Run ended without a Sync, and so belongs to the conn that served it.

@@ -10,7 +10,13 @@ import (
 )
 
 // sendReady ends an answer.
-func (c *Client) sendReady() { c.out.Write(appendReady(c.scratch[:0], c.status)) }
+func (c *Client) sendReady() {
+	for _, v := range c.settings {
+		c.out.Write(appendParameterStatus(c.scratch[:0], v.Name, v.Value))
+	}
+	c.settings = nil
+	c.out.Write(appendReady(c.scratch[:0], c.status))
+}
 
 // fail answers with an error, which ends in ReadyForQuery, or in dropping what comes before the next Sync.
 func (c *Client) fail(message []byte) {
@@ -65,7 +71,7 @@ func (c *Client) SendServerError(e *wire.ServerError) {
 
 // SendOK implements wire.Client.
 func (c *Client) SendOK(r *wire.Request, d wire.Done) {
-	c.status = d.Tx
+	c.status, c.settings = d.Tx, d.Settings
 	c.answer(r, nil, nil, d.Tag)
 }
 
