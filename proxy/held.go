@@ -46,7 +46,7 @@ func (s *session) checkReplica(plan *router.Plan) error {
 	switch {
 	case inTx && s.beginsAnew(plan):
 		return s.endOnReplica()
-	case inTx && !plan.Keeps():
+	case inTx && (!plan.Keeps() || s.tx == wire.TxFailed):
 		return nil
 	case inTx && s.begun != "":
 		return s.moveTx()
