@@ -53,7 +53,11 @@ func newFailing(ctx context.Context, t *testing.T, flavor localdb.Flavor, opts l
 			_ = s.Resume() // one that is down needs none
 		}
 	})
-	must(t, h.top.Primary().Exec(ctx, failureSQL))
+	if flavor.Dialect() == "postgres" {
+		must(t, h.top.Primary().Exec(ctx, pgFailureSQL))
+	} else {
+		must(t, h.top.Primary().Exec(ctx, failureSQL))
+	}
 	must(t, h.top.WaitSynced(ctx))
 	f := &failing{T: t, ctx: ctx, top: h.top, leat: startEdited(ctx, t, h.top, opts, edits...)}
 	f.leat.waitHealthy(ctx, f.top)
@@ -108,6 +112,14 @@ func (f *failing) client() *sql.Conn { f.Helper(); return f.clientOf("failure") 
 
 func (f *failing) clientOf(database string) *sql.Conn {
 	f.Helper()
+	if f.top.Flavor.Dialect() == "postgres" {
+		db, err := openSoakPostgres(f.leat, 0)
+		must(f.T, err)
+		f.Cleanup(func() { db.Close() })
+		conn, err := db.Conn(f.ctx)
+		must(f.T, err)
+		return conn
+	}
 	cfg, err := mysql.ParseDSN(f.leat.DSN(database))
 	must(f.T, err)
 	cfg.InterpolateParams = true
@@ -202,7 +214,11 @@ func (f *failing) busy(among ...*localdb.Server) (srv *localdb.Server) {
 func (f *failing) running(srv *localdb.Server, begin string) {
 	f.Helper()
 	eventually(f.ctx, f.T, begin+" doesn't run", func() error {
-		n, err := srv.Value(f.ctx, "SELECT COUNT(*) FROM information_schema.processlist WHERE info LIKE '"+begin+"%'")
+		query := "SELECT COUNT(*) FROM information_schema.processlist WHERE info LIKE '" + begin + "%'"
+		if f.top.Flavor.Dialect() == "postgres" {
+			query = "SELECT count(*) FROM pg_stat_activity WHERE state = 'active' AND pid <> pg_backend_pid() AND query LIKE '" + begin + "%'"
+		}
+		n, err := srv.Value(f.ctx, query)
 		if err == nil && n != "1" {
 			err = fmt.Errorf("%s do", n)
 		}
