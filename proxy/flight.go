@@ -51,9 +51,12 @@ func (s *session) takeOff(conn *backend.Conn, plan *router.Plan, mayMove bool) e
 	if s.ctx.Err() != nil {
 		return errEnded
 	}
+	if !s.lent.Of(conn) {
+		s.lent = conn.Target()
+	}
 	conn.Start(mayMove)
 	s.flights++
-	s.flight = flight{conn: conn, target: conn.Target(), since: time.Now(), number: s.flights}
+	s.flight = flight{conn: conn, target: s.lent, since: time.Now(), number: s.flights}
 	s.shown.digest = plan.Digest
 	return nil
 }

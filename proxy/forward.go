@@ -195,6 +195,7 @@ func (s *session) find(r *wire.Request, t *try) (*backend.Conn, error) {
 	sequence := t.plan.Pin == router.PinSequence && s.commands == nil
 	if t.plan.Needs&lastValues != 0 || sequence || s.isOpaque(t.plan) {
 		if conn := s.server.backend.Reacquire(s.last.ticket); conn != nil {
+			s.lent = conn.Target()
 			if !s.wantsPrimary(t.plan) || conn.Role() == wire.Primary && conn.MayWrite() == nil {
 				t.same = true
 				return conn, nil
@@ -278,7 +279,11 @@ func (s *session) acquire(plan *router.Plan, t *try) (*backend.Conn, error) {
 		}
 	}
 	defer s.wait.renew()
-	return s.server.backend.Acquire(&s.wait, n)
+	conn, err := s.server.backend.Acquire(&s.wait, n)
+	if err == nil {
+		s.lent = conn.Target()
+	}
+	return conn, err
 }
 
 // staysFree reports whether a statement only sets up the session, which keeps no conn after it.

@@ -142,19 +142,16 @@ func (s *Server) serve(ctx context.Context, nc net.Conn, d shard.Dialect) {
 	defer ss.cancel()
 	ss.wait.Context = ss.ctx
 	rand.Read(ss.key[:])
-	err := ss.login(nc)
+	defer ss.survive()
+	err := s.arrive(ss, nc)
 	var cancel *wire.CancelRequest
 	if errors.As(err, &cancel) {
-		s.leave(nil)
 		s.cancelFor(cancel)
 		return
 	}
 	if err == nil {
-		s.leave(ss) // a client that has been admitted can be found by KILL
 		defer s.remove(ss)
 		err = ss.admit(nc)
-	} else {
-		s.leave(nil)
 	}
 	if err != nil {
 		s.counters.refused.Add(1)
@@ -163,6 +160,17 @@ func (s *Server) serve(ctx context.Context, nc net.Conn, d shard.Dialect) {
 	}
 	s.counters.clients.Add(1)
 	ss.run()
+}
+
+// arrive logs a client in. From then on it can be found by KILL.
+func (s *Server) arrive(ss *session, nc net.Conn) error {
+	var admitted *session
+	defer func() { s.leave(admitted) }() // also when a bug ended it
+	err := ss.login(nc)
+	if err == nil {
+		admitted = ss
+	}
+	return err
 }
 
 // enter counts a client in, or says why there is no room for it.

@@ -44,7 +44,8 @@ type session struct {
 	limitOf *wire.State // the state that idleLimit and readLimit were read from
 	facts   router.Facts
 	scan    router.Scan
-	conn    *backend.Conn // held: in a transaction, or pinned
+	conn    *backend.Conn  // held: in a transaction, or pinned
+	lent    backend.Target // the conn that was borrowed last, given back or not
 	// connDatabase is the current database of the last conn that was used. It differs from the session's on a shard
 	// that doesn't hold that one.
 	connDatabase string
@@ -335,15 +336,10 @@ func (s *session) survive() {
 	}
 	s.server.log.LogAttrs(s.ctx, slog.LevelError, "a session was ended by a bug in Leat: please report it",
 		slog.Uint64("client", uint64(s.id)), slog.Any("panic", r), slog.String("stack", string(debug.Stack())))
-	s.mu.Lock()
-	conn := s.flight.conn
-	s.mu.Unlock()
-	if conn == nil {
-		conn = s.conn
+	if s.conn != nil && !s.lent.Of(s.conn) {
+		s.conn.Discard("panic")
 	}
-	if conn != nil {
-		conn.Discard("panic")
-	}
+	s.lent.Abandon("panic")
 	s.conn = nil
 }
 

@@ -222,6 +222,16 @@ func (c *Conn) Target() Target {
 	return Target{c, c.gen}
 }
 
+// Of reports whether the target is that conn, lent now or earlier.
+func (t Target) Of(c *Conn) bool { return t.conn == c }
+
+// Abandon closes the conn, if it is still lent as the target says. It is for a borrower that lost track of it.
+func (t Target) Abandon(why string) {
+	if t.conn != nil && t.conn.server.pool.retireLent(t, why) {
+		t.conn.Discard(why)
+	}
+}
+
 // Reacquire lends the very same conn again, if nobody was lent it since the ticket was made and it
 // is still good; else nil. It keeps values that live on the conn (LAST_INSERT_ID, warnings) in reach.
 func (b *Backend) Reacquire(t Ticket) *Conn {
