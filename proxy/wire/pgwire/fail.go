@@ -114,6 +114,8 @@ const (
 	stateNotSupported = "0A000"
 	// fieldRoutine is the field of an error that names the function in the server's source.
 	fieldRoutine = 'R'
+	// routineChanged is where the server finds that a statement's columns have changed.
+	routineChanged = "RevalidateCachedQuery"
 )
 
 // heal makes a conn right again on which a statement is missing, or has become useless. It returns the error for the
@@ -127,7 +129,7 @@ func (r *relay) heal(x *expect, e *wire.ServerError) *wire.ServerError {
 	case e.SQLState == stateNoStatement && bytes.Contains(e.Fields, mine):
 		r.conn.forget(x.entry)
 		r.again = r.alone
-	case e.SQLState == stateNotSupported && field(e, fieldRoutine) == "RevalidateCachedQuery":
+	case e.SQLState == stateNotSupported && field(e, fieldRoutine) == routineChanged:
 		r.conn.retire(x.entry)
 		r.again = r.alone && r.parsed(x)
 	}

@@ -15,8 +15,10 @@ const formNone = 1
 
 var formSeed = maphash.MakeSeed()
 
-// errChanged is PostgreSQL's error for a statement whose columns have changed.
-var errChanged = &wire.ServerError{SQLState: stateNotSupported, Message: "cached plan must not change result type"}
+// errChanged is PostgreSQL's error for a statement whose columns have changed. Drivers know it by the routine that it
+// comes from (asyncpg, pgjdbc), and then prepare again by themselves.
+var errChanged = parseError([]byte("SERROR\x00VERROR\x00C" + stateNotSupported + "\x00Mcached plan must not change result type\x00" +
+	"Fplancache.c\x00R" + routineChanged + "\x00\x00"))
 
 // formOf is the form that a RowDescription or NoData tells: the names, types and modifiers of the columns, whatever
 // table they are of. It is 0 for one that breaks the protocol.

@@ -239,7 +239,7 @@ func TestForms(t *testing.T) {
 		check(t, "asked", messages(s.take()), asked)
 		check(t, "answer", messages(p.user.take()), answer)
 	}
-	const refused = "E:SERRORVERRORC0A000Mcached_plan_must_not_change_result_type Z:I"
+	const refused = "E:SERRORVERRORC0A000Mcached_plan_must_not_change_result_typeFplancache.cRRevalidateCachedQuery Z:I"
 	one, two := columns(23, "x"), columns(25, "x")
 	z := ready('I')
 	other := p.newConn(second)
