@@ -223,7 +223,7 @@ func (g *pgGenerator) pin(c *pgGenClient) {
 	c.sticky = true
 	g.query(c, g.oneOf("CREATE TEMP TABLE users (id int, mine text)", "INSERT INTO users (id, mine) VALUES (7, 'x')", "SELECT * FROM users ORDER BY 1", "DROP TABLE pg_temp.users",
 		"DECLARE h CURSOR WITH HOLD FOR SELECT id FROM users", "FETCH 1 FROM h", "CLOSE h", fmt.Sprintf("SELECT pg_advisory_lock(%d)", c.number),
-		fmt.Sprintf("SELECT pg_advisory_unlock(%d)", c.number), "SELECT pg_advisory_unlock_all()", "SELECT setseed(0.5)", "SELECT random()", "DISCARD TEMP",
+		fmt.Sprintf("SELECT pg_advisory_unlock(%d)", c.number), "SELECT pg_advisory_unlock_all()", "SELECT setseed(0.5), random()", "DISCARD TEMP",
 		"SELECT nextval('seq') > 0", "EXECUTE sa", "EXECUTE sa(1)"))
 }
 
