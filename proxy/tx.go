@@ -164,7 +164,7 @@ func (s *session) setPin(reason string, on bool) {
 func (s *session) hasPin(reason string) bool { return slices.Contains(s.pins, reason) }
 
 // settlePosition keeps how far the session has written, so that its reads see it. A server without GTIDs
-// doesn't say: then reads stay on the primary for a while.
+// doesn't say, nor does any of what a statement wrote that failed: then reads stay on the primary for a while.
 func (s *session) settlePosition(conn *backend.Conn, plan *router.Plan, out *wire.Outcome) {
 	if conn.Role() != wire.Primary {
 		return
@@ -180,8 +180,11 @@ func (s *session) settlePosition(conn *backend.Conn, plan *router.Plan, out *wir
 			return
 		}
 	}
-	mayWrite := plan.Class == router.ClassWrite && (out.Err == nil || plan.Statements > 1)
-	if !(s.txWrote || mayWrite && (out.Affected > 0 && !out.HasRows || !server.ReportsPositions() || server.Sampled())) {
+	mayWrite := plan.Class == router.ClassWrite && (out.Affected > 0 && !out.HasRows || !server.ReportsPositions() || server.Sampled())
+	if out.Err != nil { // DROP TABLE a, missing; rows before a duplicate: no position tells. And an error is an answer of the primary
+		mayWrite = plan.Class == router.ClassWrite && !plan.Retriable && (plan.Statements != 1 || out.Err.Condition() != wire.SyntaxError)
+	}
+	if !s.txWrote && !mayWrite {
 		return
 	}
 	if s.tx != wire.TxIdle {
