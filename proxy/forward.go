@@ -396,6 +396,7 @@ func (s *session) misplaced(r *wire.Request, t *try, e *wire.ServerError) bool {
 	if t.role == wire.Replica && !t.primary {
 		s.server.counters.misroutes.Add(1)
 		s.rememberWrite(r, t.plan)
+		s.txWrote = true // what the primary runs instead, though its plan is a read's
 		s.server.log.LogAttrs(s.ctx, slog.LevelWarn, "a replica refused a statement that was taken for a read: it goes to the primary from now on",
 			slog.String("digest", digestText(t.plan.Digest)), slog.String("server", t.server), slog.Uint64("code", uint64(e.Number)))
 	}
