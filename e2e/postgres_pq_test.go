@@ -172,7 +172,7 @@ func (q *pqTeller) copies(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		stmt, err := tx.PrepareContext(ctx, pq.CopyInSchema("public", "pq", "id", "v"))
+		stmt, err := tx.PrepareContext(ctx, "COPY public.pq (id, v) FROM STDIN")
 		if err != nil {
 			return err
 		}

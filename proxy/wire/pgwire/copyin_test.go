@@ -193,7 +193,7 @@ func TestWatch(t *testing.T) {
 		t.Errorf("got datestyle %q", v)
 	}
 	stop = p.conn.Watch(p.client)
-	io.WriteString(serverFar, string(appendError(nil, severityFatal, "57P01", "bye")))
+	serverFar.Write(appendError(nil, severityFatal, "57P01", "bye"))
 	serverFar.Close()
 	var r wire.Request
 	if err := p.client.ReadRequest(&r); !errors.Is(err, wire.ErrInterrupted) {
