@@ -136,4 +136,3 @@ func askMany(ctx context.Context, n int, ask pgAsk, count *tally) {
 		count.add(fmt.Sprint(gotNumber, gotText), fmt.Sprint(number, text), err)
 	}
 }
-

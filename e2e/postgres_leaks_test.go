@@ -83,7 +83,9 @@ func newTeller(ctx context.Context, name, address string, extended bool, tr *tra
 		return nil, err
 	}
 	c := &teller{name: name, extended: extended, tr: tr}
-	cfg.OnNotification = func(_ *pgconn.PgConn, n *pgconn.Notification) { tr.say("%s is notified: %s %s", name, n.Channel, n.Payload) }
+	cfg.OnNotification = func(_ *pgconn.PgConn, n *pgconn.Notification) {
+		tr.say("%s is notified: %s %s", name, n.Channel, n.Payload)
+	}
 	c.conn, err = pgconn.ConnectConfig(ctx, cfg)
 	return c, err
 }

@@ -49,7 +49,6 @@ func (l *ledger) note(kind string, err error) {
 	defer l.mu.Unlock()
 	l.done[kind]++
 	if err != nil {
-
 		l.errors[fmt.Sprintf("%s: %s: %s", *l.phase.Load(), kind, shortError(err))]++
 	}
 }

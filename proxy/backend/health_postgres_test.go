@@ -40,59 +40,73 @@ func TestObservePostgres(t *testing.T) {
 	}{
 		{
 			"primary", pgRow("f", 1, "0/10", "0/18", "f", nil, nil, nil, nil, nil, nil),
-			Observation{}, "1:0/10", "1:0/18", "",
+			Observation{},
+			"1:0/10", "1:0/18", "",
 		},
 		{
 			"primary of asynchronous commits", pgRow("f", 1, "0/10", "0/18", "t", nil, nil, nil, nil, nil, nil),
-			Observation{}, "1:0/18", "1:0/18", "",
+			Observation{},
+			"1:0/18", "1:0/18", "",
 		},
 		{
 			"read only by its configuration", pgRow("f", 3, "0/10", "0/10", "f", "t", nil, nil, nil, nil, nil),
-			Observation{ReadOnly: true}, "3:0/10", "3:0/10", "",
+			Observation{ReadOnly: true},
+			"3:0/10", "3:0/10", "",
 		},
 		{
 			"read only for the monitor alone", pgRow("f", 3, "0/10", "0/10", "f", "f", nil, nil, nil, nil, nil),
-			Observation{}, "3:0/10", "3:0/10", "",
+			Observation{},
+			"3:0/10", "3:0/10", "",
 		},
 		{
 			"standby of an idle primary", pgRow("t", 2, "0/10", nil, "f", nil, 77, "streaming", "t", "f", 3600),
-			Observation{ReadOnly: true, Replicates: true, LagKnown: true}, "2:0/10", "2:0/10", "",
+			Observation{ReadOnly: true, Replicates: true, LagKnown: true},
+			"2:0/10", "2:0/10", "",
 		},
 		{
 			"standby that lags", pgRow("t", 2, "0/10", nil, "t", nil, 77, "streaming", "f", "f", 1.5),
-			Observation{ReadOnly: true, Replicates: true, LagKnown: true, Lag: 1500 * time.Millisecond}, "2:0/10", "2:0/10", "",
+			Observation{ReadOnly: true, Replicates: true, LagKnown: true, Lag: 1500 * time.Millisecond},
+			"2:0/10", "2:0/10", "",
 		},
 		{
 			"its clock is behind", pgRow("t", 2, "0/10", nil, "f", nil, 77, "streaming", "f", "f", -8),
-			Observation{ReadOnly: true, Replicates: true, LagKnown: true}, "2:0/10", "2:0/10", "",
+			Observation{ReadOnly: true, Replicates: true, LagKnown: true},
+			"2:0/10", "2:0/10", "",
 		},
 		{
 			"its clock was never set", pgRow("t", 2, "0/10", nil, "f", nil, 77, "streaming", "f", "f", 1e300),
-			Observation{ReadOnly: true, Replicates: true, LagKnown: true, Lag: 1 << 32 * time.Second}, "2:0/10", "2:0/10", "",
+			Observation{ReadOnly: true, Replicates: true, LagKnown: true, Lag: 1 << 32 * time.Second},
+			"2:0/10", "2:0/10", "",
 		},
 		{
 			"no commit yet", pgRow("t", 2, "0/10", nil, "f", nil, 77, "streaming", "f", "f", nil),
-			Observation{ReadOnly: true, Replicates: true}, "2:0/10", "2:0/10", "no commit",
+			Observation{ReadOnly: true, Replicates: true},
+			"2:0/10", "2:0/10", "no commit",
 		},
 		{
 			"not connected (case 78)", pgRow("t", 2, "0/10", nil, "f", nil, nil, nil, nil, "f", 1),
-			Observation{ReadOnly: true, Replicates: true}, "2:0/10", "2:0/10", "isn't connected",
+			Observation{ReadOnly: true, Replicates: true},
+			"2:0/10", "2:0/10", "isn't connected",
 		},
 		{
 			"no privilege", pgRow("t", 2, "0/10", nil, "f", nil, 77, nil, nil, "f", 1),
-			Observation{ReadOnly: true, Replicates: true}, "2:0/10", "2:0/10", "grant it pg_monitor",
+			Observation{ReadOnly: true, Replicates: true},
+			"2:0/10", "2:0/10", "grant it pg_monitor",
 		},
 		{
 			"waits", pgRow("t", 2, "0/10", nil, "f", nil, 77, "waiting", "t", "f", 1),
-			Observation{ReadOnly: true, Replicates: true}, "2:0/10", "2:0/10", "doesn't stream: waiting",
+			Observation{ReadOnly: true, Replicates: true},
+			"2:0/10", "2:0/10", "doesn't stream: waiting",
 		},
 		{
 			"paused", pgRow("t", 2, "0/10", nil, "f", nil, 77, "streaming", "t", "t", 1),
-			Observation{ReadOnly: true, Replicates: true}, "2:0/10", "2:0/10", "paused",
+			Observation{ReadOnly: true, Replicates: true},
+			"2:0/10", "2:0/10", "paused",
 		},
 		{
 			"nothing replayed yet", pgRow("t", 2, nil, nil, "f", nil, 77, "streaming", nil, "f", nil),
-			Observation{ReadOnly: true, Replicates: true}, "", "", "no commit",
+			Observation{ReadOnly: true, Replicates: true},
+			"", "", "no commit",
 		},
 	}
 	for _, tt := range tests {

@@ -239,8 +239,10 @@ func TestAcceptProtocol(t *testing.T) {
 		{"9: PLUS without TLS", []exchangeStep{{start, askSASL}, {sasl(scramSHA256Plus, "p=tls-server-end-point,,n=,r=x"), ""}}, "08P01", nil},
 		{
 			"no first message", []exchangeStep{
-				{start, askSASL}, {typed(reqPassword, scramSHA256+"\x00\xff\xff\xff\xff"), "R\x00\x00\x00\x08\x00\x00\x00\x0b"},
-				{typed(reqPassword, "n,,n=,r=abc"), "R\x00\x00\x00"}, {typed(reqPassword, "c=biws"), ""},
+				{start, askSASL},
+				{typed(reqPassword, scramSHA256+"\x00\xff\xff\xff\xff"), "R\x00\x00\x00\x08\x00\x00\x00\x0b"},
+				{typed(reqPassword, "n,,n=,r=abc"), "R\x00\x00\x00"},
+				{typed(reqPassword, "c=biws"), ""},
 			}, "08P01", nil,
 		},
 		{"34: a query before the log-in", []exchangeStep{{start, askSASL}, {typed(reqQuery, "SELECT 1\x00"), ""}}, "08P01", malformed},

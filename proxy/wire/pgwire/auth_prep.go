@@ -43,17 +43,30 @@ func isASCII(s string) bool {
 
 // mappedToNothing is table B.1 of RFC 3454.
 var mappedToNothing = &unicode.RangeTable{R16: []unicode.Range16{
-	{Lo: 0x00ad, Hi: 0x00ad, Stride: 1}, {Lo: 0x034f, Hi: 0x034f, Stride: 1}, {Lo: 0x1806, Hi: 0x1806, Stride: 1},
-	{Lo: 0x180b, Hi: 0x180d, Stride: 1}, {Lo: 0x200c, Hi: 0x200d, Stride: 1}, {Lo: 0x2060, Hi: 0x2060, Stride: 1},
-	{Lo: 0xfe00, Hi: 0xfe0f, Stride: 1}, {Lo: 0xfeff, Hi: 0xfeff, Stride: 1},
+	{Lo: 0x00ad, Hi: 0x00ad, Stride: 1},
+	{Lo: 0x034f, Hi: 0x034f, Stride: 1},
+	{Lo: 0x1806, Hi: 0x1806, Stride: 1},
+	{Lo: 0x180b, Hi: 0x180d, Stride: 1},
+	{Lo: 0x200c, Hi: 0x200d, Stride: 1},
+	{Lo: 0x2060, Hi: 0x2060, Stride: 1},
+	{Lo: 0xfe00, Hi: 0xfe0f, Stride: 1},
+	{Lo: 0xfeff, Hi: 0xfeff, Stride: 1},
 }}
 
 // forbidden are the tables C.1.2 to C.9 of RFC 3454 that Unicode's categories don't have.
 var forbidden = &unicode.RangeTable{R16: []unicode.Range16{
-	{Lo: 0x06dd, Hi: 0x06dd, Stride: 1}, {Lo: 0x070f, Hi: 0x070f, Stride: 1}, {Lo: 0x0340, Hi: 0x0341, Stride: 1},
-	{Lo: 0x180e, Hi: 0x180e, Stride: 1}, {Lo: 0x200b, Hi: 0x200f, Stride: 1}, {Lo: 0x2028, Hi: 0x202e, Stride: 1},
-	{Lo: 0x2060, Hi: 0x2063, Stride: 1}, {Lo: 0x206a, Hi: 0x206f, Stride: 1}, {Lo: 0x2ff0, Hi: 0x2ffb, Stride: 1},
-	{Lo: 0xfdd0, Hi: 0xfdef, Stride: 1}, {Lo: 0xfeff, Hi: 0xfeff, Stride: 1}, {Lo: 0xfff9, Hi: 0xfffd, Stride: 1},
+	{Lo: 0x06dd, Hi: 0x06dd, Stride: 1},
+	{Lo: 0x070f, Hi: 0x070f, Stride: 1},
+	{Lo: 0x0340, Hi: 0x0341, Stride: 1},
+	{Lo: 0x180e, Hi: 0x180e, Stride: 1},
+	{Lo: 0x200b, Hi: 0x200f, Stride: 1},
+	{Lo: 0x2028, Hi: 0x202e, Stride: 1},
+	{Lo: 0x2060, Hi: 0x2063, Stride: 1},
+	{Lo: 0x206a, Hi: 0x206f, Stride: 1},
+	{Lo: 0x2ff0, Hi: 0x2ffb, Stride: 1},
+	{Lo: 0xfdd0, Hi: 0xfdef, Stride: 1},
+	{Lo: 0xfeff, Hi: 0xfeff, Stride: 1},
+	{Lo: 0xfff9, Hi: 0xfffd, Stride: 1},
 }, R32: []unicode.Range32{
 	{Lo: 0x1d173, Hi: 0x1d17a, Stride: 1}, {Lo: 0xe0001, Hi: 0xe0001, Stride: 1}, {Lo: 0xe0020, Hi: 0xe007f, Stride: 1},
 }}

@@ -88,7 +88,8 @@ func TestParseStartup(t *testing.T) {
 		{"a database", startupOf("user", "me", "database", "d"), startup{user: "me", database: "d"}, ""},
 		{
 			"settings, the options before the others", startupOf("DateStyle", "ISO", "user", "me", "options", "-c a=1"),
-			startup{user: "me", database: "me", settings: vars{{Name: "a", Value: "1"}, {Name: "datestyle", Value: "ISO"}}}, "",
+			startup{user: "me", database: "me", settings: vars{{Name: "a", Value: "1"}, {Name: "datestyle", Value: "ISO"}}},
+			"",
 		},
 		{"an empty value", startupOf("user", "me", "a", ""), startup{user: "me", database: "me", settings: vars{{Name: "a"}}}, ""},
 		{"an extension", startupOf("user", "me", "_pq_.x", "1"), startup{user: "me", database: "me", unrecognized: []string{"_pq_.x"}}, ""},

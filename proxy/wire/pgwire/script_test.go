@@ -107,10 +107,11 @@ func messages(b string) string {
 
 // The messages of clients.
 func parse(name, sql string) string { return typed(reqParse, name+"\x00"+sql+"\x00\x00\x00") }
-func bind(stmt string) string       { return typed(reqBind, "\x00"+stmt+"\x00\x00\x00\x00\x00\x00\x00") }
-func describe(stmt string) string   { return typed(reqDescribe, "S"+stmt+"\x00") }
-func closing(stmt string) string    { return typed(reqClose, "S"+stmt+"\x00") }
-func query(sql string) string       { return typed(reqQuery, sql+"\x00") }
+
+func bind(stmt string) string     { return typed(reqBind, "\x00"+stmt+"\x00\x00\x00\x00\x00\x00\x00") }
+func describe(stmt string) string { return typed(reqDescribe, "S"+stmt+"\x00") }
+func closing(stmt string) string  { return typed(reqClose, "S"+stmt+"\x00") }
+func query(sql string) string     { return typed(reqQuery, sql+"\x00") }
 
 var (
 	execute = typed(reqExecute, "\x00\x00\x00\x00\x00")
