@@ -127,8 +127,10 @@ func setTransaction(s stmt, p *Plan) {
 			readOnly = true
 		case s.words(i, "READ", "WRITE"):
 			readOnly = false
+			p.locks = true // not on a standby
 		case s.word(i) == "SERIALIZABLE":
 			serializable = true
+			p.locks = true
 		case s.word(i) == "SNAPSHOT":
 			p.Class = ClassWrite
 			return
