@@ -131,7 +131,7 @@ func (p *Plan) absorb(q *Plan) {
 	case p.proof == proofNone || q.proof == proofNone:
 		p.Class, p.Rule, p.proof = ClassWrite, ruleBatch, proofNone
 	default: // a query, and one that isn't a pure read or a write
-		p.Rule, p.proof = ruleBatch, proofWrite
+		p.Class, p.Rule, p.proof = ClassWrite, ruleBatch, proofWrite
 	}
 	p.Trackers = append(p.Trackers, q.Trackers...)
 	p.Untracked = append(p.Untracked, q.Untracked...)

@@ -84,6 +84,14 @@ func TestTogetherPostgres(t *testing.T) {
 	if p := Together(read, pgPlan(r, "SELECT 2 FROM u")); p.Class != ClassRead || p.Statements != 2 {
 		t.Errorf("got %s of %d statements, want a read of 2", p.Class, p.Statements)
 	}
+	for _, sql := range []string{"UPDATE t SET x = 1", "SELECT nextval('s')", "SELECT 1 FROM t FOR UPDATE", "SELECT unknown()", "VACUUM", "no SQL"} {
+		write := pgPlan(r, sql)
+		for _, p := range []*Plan{Together(read, write), Together(write, read), Together(Together(read, read), write)} {
+			if p.Class != ClassWrite || p.Retriable && !write.Retriable {
+				t.Errorf("a read and %s: got a %s (retriable: %t), want a write", sql, p.Class, p.Retriable)
+			}
+		}
+	}
 	p := Together(Together(read, begin), Together(set, lock))
 	if p.Class != ClassWrite || !p.MixesTx || p.Pin != PinAdvisory || !slices.Equal(p.Untracked, []string{"a.b"}) {
 		t.Errorf("got %s, mixes %t, pin %q, learn %v", p.Class, p.MixesTx, p.Pin, p.Untracked)
