@@ -39,7 +39,7 @@ fuzz: ## every fuzz test for a minute
 .PHONY: clients
 clients: servers ## client libraries and command lines nobody here wrote
 	@scripts/install-servers.sh clients
-	@LEAT_CLIENTS=all go test -timeout 20m -count=1 -v -run '^TestClients$$' ./e2e
+	@LEAT_CLIENTS=all go test -timeout 20m -count=1 -v -run '^TestClients$$|^TestPostgres(Drivers|Leaks|Pgx|Pq|Psql|Programs|Python|Applications)$$' ./e2e
 
 .PHONY: bench
 bench: ## throughput, latency and CPU beside HAProxy and a bare relay; BENCH_FLAVOR=postgres: PgBouncer, pgpool
@@ -58,4 +58,4 @@ fmt: ## format with gofumpt
 
 .PHONY: servers
 servers: # what the tests need; nothing is started
-	@scripts/install-servers.sh mariadb mysql postgres postgres18 pymysql
+	@scripts/install-servers.sh mariadb mysql postgres postgres18 pymysql psycopg

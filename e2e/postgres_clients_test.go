@@ -9,6 +9,7 @@ import (
 	"net/url"
 	"strings"
 	"testing"
+	"time"
 
 	"leat/internal/localdb"
 )
@@ -52,9 +53,11 @@ func pgURL(address string, options ...string) string {
 // bothWays runs a client over a direct connection and through Leat, and compares what it was told.
 func bothWays(ctx context.Context, t *testing.T, top *localdb.Topology, l *leat, run func(ctx context.Context, address string, tr *transcript) error) {
 	t.Helper()
+	ctx, cancel := context.WithTimeout(ctx, 90*time.Second)
+	defer cancel()
 	var want, got transcript
 	if err := run(ctx, top.Primary().Addr(), &want); err != nil {
-		t.Fatalf("direct: %v, after\n%s", err, strings.Join(want, "\n"))
+		t.Fatalf("direct: %v, after\n%s", err, strings.Join(want[max(0, len(want)-10):], "\n"))
 	}
 	if err := top.WaitSynced(ctx); err != nil {
 		t.Fatal(err)

@@ -2,7 +2,7 @@
 # Installs the servers and tools that Leat's tests, demo and benchmarks run, once; what is there already is
 # left alone. Nothing is started, and nothing listens afterwards.
 #
-#   install-servers.sh [mariadb] [mysql] [postgres] [postgres18] [pymysql] [bench] [poolers] [clients]
+#   install-servers.sh [mariadb] [mysql] [postgres] [postgres18] [pymysql] [psycopg] [bench] [poolers] [clients]
 #
 #   mariadb     MariaDB's server and client, from the system's packages
 #   mysql       MySQL 9.7, in the user's cache directory (mysql97.sh); where it can't be had its tests are
@@ -10,9 +10,10 @@
 #   postgres    PostgreSQL's server and clients, from the system's packages
 #   postgres18  PostgreSQL 18, as mysql (pg18.sh)
 #   pymysql     PyMySQL for the system's Python
+#   psycopg     psycopg2 and psycopg for the system's Python
 #   bench       sysbench, HAProxy
 #   poolers     PgBouncer and pgpool, as mysql (poolers.sh); the benchmarks do without
-#   clients     PyMySQL, SQLAlchemy, a JDK with MariaDB's JDBC driver, Node with npm
+#   clients     PyMySQL, psycopg2, psycopg, asyncpg, SQLAlchemy, a JDK with the JDBC drivers of MariaDB and PostgreSQL, Node with npm
 #
 # Default: mariadb mysql postgres postgres18.
 #
@@ -80,12 +81,17 @@ postgres18() {
 
 pymysql() { install python3 python3-pymysql; }
 
+psycopg() { install python3 python3-psycopg python3-psycopg2; }
+
 bench() { install sysbench haproxy; }
 
 poolers() { tree poolers.sh "PGBOUNCER AND PGPOOL"; }
 
 clients() {
-    local packages=(python3 python3-pymysql python3-sqlalchemy libmariadb-java)
+    local packages=(
+        python3 python3-pymysql python3-psycopg python3-psycopg2 python3-asyncpg python3-sqlalchemy python3-greenlet
+        libmariadb-java libpostgresql-jdbc-java
+    )
     command -v javac >/dev/null || packages+=(default-jdk-headless)
     command -v npm >/dev/null || packages+=(nodejs npm)
     install "${packages[@]}"
@@ -94,7 +100,7 @@ clients() {
 [ $# -gt 0 ] || set -- mariadb mysql postgres postgres18
 for what; do
     case $what in
-    mariadb | mysql | postgres | postgres18 | pymysql | bench | poolers | clients) "$what" ;;
+    mariadb | mysql | postgres | postgres18 | pymysql | psycopg | bench | poolers | clients) "$what" ;;
     *) sed -n '2,/^set/{/^set/d;s/^# \{0,1\}//p}' "$0" >&2; exit 2 ;;
     esac
 done
