@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os/exec"
 	"strings"
+	"time"
 
 	"leat/internal/localdb"
 	"leat/internal/rawpostgres"
@@ -153,9 +154,16 @@ func pgHiddenFunctions(s *pgStage) {
 	c.query("CREATE OPERATOR === (LEFTARG = int, RIGHTARG = int, FUNCTION = f_op)")
 	c.query("TRUNCATE a; SELECT setval('seq', 100)")
 	s.sync()
-	for i, fresh := range []*pgPeer{s.client(), s.client()} {
-		fresh.wants("SELECT n FROM hides", fmt.Sprint(101+i), "SELECT 64 === 1", "1")
-		fresh.wants("SELECT count(*) FROM a WHERE k = 64", fmt.Sprint(i+1))
+	s.client().wants("SELECT n FROM hides", "101")
+	s.client().wants("SELECT n FROM hides", "102")
+	for n, write := range [][]string{{"SELECT 64 === 1"}, {"SELECT 64 === 1"}, {"BEGIN", "SELECT 64 === 1", "COMMIT"}} {
+		fresh := s.client()
+		for _, sql := range write {
+			fresh.query(sql)
+		}
+		for range 5 {
+			fresh.wants("SELECT count(*) FROM a WHERE k = 64", fmt.Sprint(n+1))
+		}
 	}
 }
 
@@ -223,20 +231,25 @@ func pgReadOnlyTx(s *pgStage) {
 }
 
 func pgMisrouted(s *pgStage) {
+	s.healPgReplicas()
 	c := s.client()
-	c.query("CREATE OR REPLACE FUNCTION f_lies() RETURNS int LANGUAGE sql STABLE AS 'SELECT 67'")
+	lies := fmt.Sprintf("f_lies_%d", time.Now().UnixNano()) // what a replica refused once is remembered
+	c.query("CREATE OR REPLACE FUNCTION " + lies + "() RETURNS int LANGUAGE sql STABLE AS 'SELECT 67'")
 	s.sync()
 	reader := s.client()
-	s.isKnown(reader, "f_lies")
+	s.isKnown(reader, lies)
 	// Changed behind Leat's back: a replica refuses it, and the primary runs it, once.
-	s.atPrimary("CREATE OR REPLACE FUNCTION f_lies() RETURNS int LANGUAGE plpgsql AS $$ BEGIN INSERT INTO public.a (k) VALUES (67); RETURN 68; END $$; DELETE FROM a WHERE k = 67")
+	s.atPrimary("CREATE OR REPLACE FUNCTION " + lies + "() RETURNS int LANGUAGE plpgsql AS $$ BEGIN INSERT INTO public.a (k) VALUES (67); RETURN 68; END $$; DELETE FROM a WHERE k = 67")
 	s.sync()
 	retries := s.leat.Metric(s.ctx, "leat_retries_total")
-	reader.wants("SELECT f_lies()", "68", "SELECT count(*) FROM a WHERE k = 67", "1")
+	for _, i := range s.replicas() { // the write is read at once all the same
+		must(s.T, s.top.StopReplication(s.ctx, i))
+	}
+	reader.wants("SELECT "+lies+"()", "68", "SELECT count(*) FROM a WHERE k = 67", "1")
 	if got := s.leat.Metric(s.ctx, "leat_retries_total") - retries; got < 1 {
 		s.Errorf("%v requests were sent again, want one", got)
 	}
-	s.onPrimary(s.client(), "SELECT f_lies()") // remembered
+	s.onPrimary(s.client(), "SELECT "+lies+"()") // remembered
 
 	// In a read only transaction the refusal is the client's own.
 	tx := s.client()
