@@ -47,7 +47,8 @@ func (s *session) settle(conn *backend.Conn, r *wire.Request, plan *router.Plan,
 	s.state, s.connDatabase = now, conn.State().Database()
 	s.settlePins(r, plan, out)
 	s.noteBegin(conn, r, plan, out, wasInTx)
-	if s.askWhatIsLeft(conn, plan, wasInTx) != nil {
+	rolledBack := out.Err != nil && plan.Statements > 1 // a transaction of their own
+	if s.askWhatIsLeft(conn, plan, wasInTx || rolledBack) != nil {
 		s.lost = lostState
 		s.drop(conn, "what a session left on it can't be learned")
 		return
@@ -105,7 +106,7 @@ func (s *session) settlePins(r *wire.Request, plan *router.Plan, out *wire.Outco
 	switch plan.Pin {
 	case "", router.PinNextTx, router.PinTx, router.PinSavepoint:
 	default:
-		if !failed || mayHalfWork(plan) && !refused(plan, out.Err) {
+		if !failed || mayHalfWork(plan) && !s.refused(r, plan, out.Err) {
 			s.pin(plan.Pin)
 		}
 	}
@@ -132,9 +133,13 @@ func (s *session) settlePins(r *wire.Request, plan *router.Plan, out *wire.Outco
 	}
 }
 
-// refused reports whether the server could not read a statement, and so did nothing of it.
-func refused(plan *router.Plan, e *wire.ServerError) bool {
-	return plan.Pin == router.PinUnknown && plan.Statements == 1 && e.Condition() == wire.SyntaxError
+// refused reports whether the server could not read a statement, and so did nothing of it. PostgreSQL reads the whole
+// of a text before it runs any of it.
+func (s *session) refused(r *wire.Request, plan *router.Plan, e *wire.ServerError) bool {
+	if plan.Pin != router.PinUnknown || e.Condition() != wire.SyntaxError {
+		return false
+	}
+	return plan.Statements == 1 || s.commands == nil && (r.Kind == wire.Query || plan.Unknown == 1)
 }
 
 // mayHalfWork reports whether a statement that failed may still have changed the session's state.

@@ -153,6 +153,9 @@ func (p *Plan) absorb(q *Plan) {
 	p.MayUnpin = cmp.Or(p.MayUnpin, q.MayUnpin)
 	p.Retriable = p.Retriable && q.Retriable
 	p.Parsed = p.Parsed && q.Parsed
+	if p.Unknown += q.Unknown; p.Pin != "" && q.Pin != "" && (p.Unknown == q.Unknown || q.Unknown == 0) {
+		p.Unknown = 0 // one of them has another reason
+	}
 	if q.Pin != "" {
 		p.pin(q.Pin)
 	}

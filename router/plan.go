@@ -131,6 +131,9 @@ type Plan struct {
 	// MixesTx is set when one of several statements begins or ends a transaction.
 	MixesTx bool
 
+	// Unknown is how many of the statements nobody can read, where nothing else is a reason for Pin; else 0.
+	Unknown int
+
 	// Retriable is true when the statement may be sent again to any server of its role if no byte of a
 	// reply came: pure reads, also those that only the primary answers.
 	Retriable bool

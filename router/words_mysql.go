@@ -69,7 +69,7 @@ func isQueryWord(w string) bool {
 }
 
 func unknown(_ stmt, p *Plan) {
-	p.Class, p.Rule, p.Pin, p.Parsed = ClassWrite, ruleUnknown, PinUnknown, false
+	p.Class, p.Rule, p.Pin, p.Parsed, p.Unknown = ClassWrite, ruleUnknown, PinUnknown, false, 1
 }
 
 // as makes a decision for statements that are writes and leave the session as it is.
